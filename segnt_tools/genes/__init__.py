@@ -1,0 +1,1 @@
+"""Gene models decoded from tracks and sequence."""

@@ -1,0 +1,1 @@
+"""Reading, writing, checking and merging of GFF3."""

@@ -1,0 +1,1 @@
+"""Annotation and regulatory files to per-base labels."""

@@ -1,0 +1,1 @@
+"""Model interface, cards, checkpoints and one file per architecture."""

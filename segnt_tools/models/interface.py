@@ -1,0 +1,24 @@
+"""What every model offers: base codes in, per-base logits out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+
+from segnt_tools.models.card import Card
+
+
+class SegmentationModel(torch.nn.Module, ABC):
+    """A network that labels every base of a window; its card says all that the rest of the program needs to know.
+
+    `forward` takes base codes, uint8 of shape (batch, length) with A 0, C 1, G 2, T 3, N 4, all windows equally long,
+    and gives float32 logits of shape (batch, valid length, tracks): `sigmoid(logit)` is the probability of the track at
+    that base. The valid bases of a window are `card.geometry.valid(length)`; the tracks are `card.tracks`, in order.
+    """
+
+    card: Card
+
+    @abstractmethod
+    def forward(self, codes: torch.Tensor) -> torch.Tensor:
+        """Base codes (batch, length) to logits (batch, valid length, tracks)."""

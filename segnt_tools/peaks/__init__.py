@@ -1,0 +1,1 @@
+"""Intervals called on tracks."""

@@ -1,0 +1,1 @@
+"""Assembly in: FASTA, letters, encoding, windows, shards."""

@@ -1,0 +1,1 @@
+"""Recipes, data, loss and loop of training."""
