@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segnt_tools.errors import UsageError
@@ -17,7 +16,7 @@ class WindowGeometry:
         multiple: every window length is a multiple of this.
         shortest: shortest window the model takes.
         longest: longest window the model takes.
-        margin: bases at each end of a window whose predictions are given up where a neighbouring window has better ones.
+        margin: bases at each end of a window whose predictions are left to the neighbouring windows.
         crop: bases at each end of a window for which the model gives no output at all.
         start_multiple: windows start at multiples of this (codon pixels want 3).
     """

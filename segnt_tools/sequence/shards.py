@@ -1,0 +1,145 @@
+"""Shards, the units of predicting, and groups, the units of calling: balanced in bases, a function of lengths alone."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from segnt_tools.errors import AssemblyError, UsageError
+from segnt_tools.sequence.assembly import Contig
+
+SHARDS_FILE = "shards.tsv"
+_COLUMNS = ("shard", "group", "contig", "start", "end")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A contig or a stretch of one, 0-based half-open."""
+
+    contig: str
+    start: int
+    end: int
+
+    @property
+    def bases(self) -> int:
+        """Length."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What one predict job does.
+
+    Attributes:
+        number: 1-based.
+        group: 1-based number of the calling group that holds all shards of its contigs.
+        pieces: in the order of the assembly.
+    """
+
+    number: int
+    group: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def bases(self) -> int:
+        """Bases of all pieces."""
+        return sum(piece.bases for piece in self.pieces)
+
+
+def plan_shards(contigs: Sequence[Contig], count: int) -> tuple[Shard, ...]:
+    """Cut an assembly into `count` shards of nearly equal size.
+
+    A contig longer than an even share is cut into pieces that have shards of their own; shorter contigs are packed
+    whole. A shard holds either pieces of one contig or whole contigs, so that groups stay as small as can be.
+    Fewer shards come out where there are fewer contigs and bases than shards.
+
+    Args:
+        contigs: the contigs to annotate, in the order of the assembly.
+        count: wanted number of shards.
+    """
+    if count < 1:
+        raise UsageError(f"{count} shards make no sense", hint="Give at least 1")
+    if not contigs:
+        return ()
+    share = max(1, -(-sum(contig.length for contig in contigs) // count))
+    long = [contig for contig in contigs if contig.length > share]
+    short = [contig for contig in contigs if contig.length <= share]
+    sizes = [contig.length for contig in long] + ([sum(contig.length for contig in short)] if short else [])
+    parts = _share_out(sizes, count)
+    batches = [tuple(_cut(contig, n)) for contig, n in zip(long, parts, strict=False)]
+    batches += [(pieces,) for pieces in _pack(short, parts[-1])] if short else []
+    position = {contig.name: i for i, contig in enumerate(contigs)}
+    batches.sort(key=lambda batch: position[batch[0][0].contig])
+    shards: list[Shard] = []
+    for group, batch in enumerate(batches, start=1):
+        for pieces in batch:
+            shards.append(Shard(len(shards) + 1, group, pieces))
+    return tuple(shards)
+
+
+def _share_out(sizes: list[int], count: int) -> list[int]:
+    """How many shards each of these gets, so that the largest shard is as small as can be; at least one each."""
+    parts = [1] * len(sizes)
+    heap = [(-size, i) for i, size in enumerate(sizes)]
+    heapq.heapify(heap)
+    for _ in range(count - len(sizes)):
+        _, i = heapq.heappop(heap)
+        parts[i] = min(parts[i] + 1, sizes[i])
+        heapq.heappush(heap, (-(sizes[i] // parts[i]), i))
+    return parts
+
+
+def _cut(contig: Contig, parts: int) -> list[tuple[Piece, ...]]:
+    borders = [contig.length * i // parts for i in range(parts + 1)]
+    return [(Piece(contig.name, a, b),) for a, b in pairwise(borders)]
+
+
+def _pack(contigs: list[Contig], bins: int) -> list[tuple[Piece, ...]]:
+    """Whole contigs into bins, the longest first into the emptiest bin."""
+    bins = min(bins, len(contigs))
+    filled = [(0, i) for i in range(bins)]
+    chosen: list[list[int]] = [[] for _ in range(bins)]
+    for i in sorted(range(len(contigs)), key=lambda i: (-contigs[i].length, i)):
+        load, target = heapq.heappop(filled)
+        chosen[target].append(i)
+        heapq.heappush(filled, (load + contigs[i].length, target))
+    packed = [sorted(members) for members in chosen if members]
+    return [
+        tuple(Piece(contigs[i].name, 0, contigs[i].length) for i in members)
+        for members in sorted(packed, key=lambda members: members[0])
+    ]
+
+
+def shards_table(shards: Sequence[Shard]) -> str:
+    """The shard table as tab-separated text; coordinates as in BED."""
+    lines = ["#" + "\t".join(_COLUMNS)]
+    for shard in shards:
+        lines += [f"{shard.number}\t{shard.group}\t{p.contig}\t{p.start}\t{p.end}" for p in shard.pieces]
+    return "\n".join(lines) + "\n"
+
+
+def read_shards(folder: Path) -> tuple[Shard, ...]:
+    """The shards of a preprocess folder.
+
+    Raises:
+        AssemblyError: the table is missing or damaged.
+    """
+    table = folder / SHARDS_FILE
+    pieces: dict[int, list[Piece]] = {}
+    groups: dict[int, int] = {}
+    try:
+        lines = table.read_text(encoding="utf-8").splitlines()
+        if lines[0] != "#" + "\t".join(_COLUMNS):
+            raise ValueError("unexpected header")
+        for line in lines[1:]:
+            number, group, contig, start, end = line.split("\t")
+            pieces.setdefault(int(number), []).append(Piece(contig, int(start), int(end)))
+            groups[int(number)] = int(group)
+    except (OSError, ValueError, IndexError) as error:
+        raise AssemblyError(
+            f"cannot read the shard table ({error})", file=table, hint="Run segnt preprocess into a new folder"
+        ) from error
+    return tuple(Shard(number, groups[number], tuple(pieces[number])) for number in sorted(pieces))
