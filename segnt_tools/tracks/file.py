@@ -1,0 +1,470 @@
+"""The tracks file: per-base values of every track of a shard (or labels of a genome), in one HDF5 file.
+
+Layout, format version 1:
+
+    /                attributes: `header`, a JSON text (see TracksHeader), and `complete`, set last
+    /values          the values of all pieces one after the other, shape (tracks, bases), chunked and compressed
+    /pieces/contig   index into the contig names, start, end and offset in /values of every piece
+    /pieces/start, /pieces/end, /pieces/offset
+    /contigs/name, /contigs/length, /contigs/md5
+
+Values are 8-bit logit codes (see segnt_tools.quantisation), float16 or float32 logits, or labels: 0 absent, 1 present,
+255 masked.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from segnt_tools.elements import Track
+from segnt_tools.errors import TracksError
+from segnt_tools.files import atomic_path
+from segnt_tools.sequence.assembly import Contig
+from segnt_tools.sequence.shards import Piece
+from segnt_tools.quantisation import LOGIT_OF_CODE, PROBABILITY_OF_CODE, quantise
+
+FORMAT = "segnt-tracks"
+FORMAT_VERSION = 1
+CHUNK_BASES = 1 << 18
+MASKED = 255
+
+FloatArray = NDArray[np.float32]
+
+
+class Encoding(StrEnum):
+    """How values are stored."""
+
+    LOGIT8 = "uint8"
+    FLOAT16 = "float16"
+    FLOAT32 = "float32"
+    LABEL = "label"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type in the file."""
+        return np.dtype({"uint8": np.uint8, "label": np.uint8}.get(self.value, self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class TracksHeader:
+    """What a tracks file says about itself.
+
+    Attributes:
+        tracks: the tracks in the order of the values.
+        encoding: how values are stored.
+        assembly: fingerprint of the assembly.
+        model: name of the checkpoint (or `labels`).
+        model_fingerprint: digest of its weights and configuration.
+        card: the card's values, so that calling needs no checkpoint; empty for labels.
+        settings: what else decides the values: window, overlap, strands, precision.
+        tool_version: version of segnt_tools that wrote the file.
+        shard: 1-based shard number, 0 for a whole assembly.
+    """
+
+    tracks: tuple[Track, ...]
+    encoding: Encoding
+    assembly: str
+    model: str
+    model_fingerprint: str
+    card: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tool_version: str = ""
+    shard: int = 0
+
+    @property
+    def kind(self) -> str:
+        """`label` or `probability`."""
+        return "label" if self.encoding is Encoding.LABEL else "probability"
+
+    def to_json(self) -> str:
+        """The header as stored."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "format_version": FORMAT_VERSION,
+                "tracks": [{"name": track.name, "trained": track.trained} for track in self.tracks],
+                "encoding": self.encoding.value,
+                "assembly": self.assembly,
+                "model": self.model,
+                "model_fingerprint": self.model_fingerprint,
+                "card": dict(self.card),
+                "settings": dict(self.settings),
+                "tool_version": self.tool_version,
+                "shard": self.shard,
+            },
+            sort_keys=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> TracksHeader:
+        """The header of a file.
+
+        Raises:
+            TracksError: another format or version, or damaged.
+        """
+        try:
+            values = json.loads(text)
+            if values.pop("format") != FORMAT:
+                raise TracksError("this is not a tracks file", file=path)
+            if (version := values.pop("format_version")) != FORMAT_VERSION:
+                raise TracksError(
+                    f"tracks format version {version}; this program reads {FORMAT_VERSION}",
+                    file=path,
+                    hint="Predict again with this version",
+                )
+            values["tracks"] = tuple(Track.parse(track["name"], track["trained"]) for track in values["tracks"])
+            values["encoding"] = Encoding(values["encoding"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise TracksError(f"the header is damaged ({error})", file=path) from error
+
+
+class TracksWriter:
+    """Writes the values of one file; every piece must be written completely, from left to right.
+
+    Chunks are compressed by threads, because HDF5's own filter would run on one core and block the model.
+    """
+
+    def __init__(
+        self, path: Path, header: TracksHeader, contigs: Sequence[Contig], pieces: Sequence[Piece], threads: int = 1
+    ) -> None:
+        self._path = path
+        self._header = header
+        self._pieces = {(piece.contig, piece.start): piece for piece in pieces}
+        ends = np.cumsum([piece.bases for piece in pieces], dtype=np.int64)
+        self._offset_of = {
+            (piece.contig, piece.start): int(end) - piece.bases for piece, end in zip(pieces, ends, strict=True)
+        }
+        total = int(ends[-1]) if len(ends) else 0
+        self._chunk = max(1, min(CHUNK_BASES, total))
+        self._next = 0
+        self._filled = 0
+        self._total = total
+        self._buffer = np.zeros((len(header.tracks), self._chunk), dtype=header.encoding.dtype)
+        self._pool = ThreadPoolExecutor(max(1, threads))
+        self._file = h5py.File(path, "w", libver=("v110", "v110"))
+        self._file.attrs["header"] = header.to_json()
+        self._values = self._file.create_dataset(
+            "values",
+            shape=(len(header.tracks), total),
+            dtype=header.encoding.dtype,
+            chunks=(1, self._chunk),
+            compression="gzip",
+            compression_opts=1,
+        )
+        self._write_index(contigs, pieces)
+
+    def _write_index(self, contigs: Sequence[Contig], pieces: Sequence[Piece]) -> None:
+        used = {piece.contig for piece in pieces}
+        contigs = [contig for contig in contigs if contig.name in used]
+        number = {contig.name: i for i, contig in enumerate(contigs)}
+        text = h5py.string_dtype("utf-8")
+        group = self._file.create_group("contigs")
+        group.create_dataset("name", data=[contig.name for contig in contigs], dtype=text)
+        group.create_dataset("length", data=np.array([contig.length for contig in contigs], dtype=np.int64))
+        group.create_dataset("md5", data=[contig.md5 for contig in contigs], dtype=text)
+        group = self._file.create_group("pieces")
+        columns = {
+            "contig": [number[piece.contig] for piece in pieces],
+            "start": [piece.start for piece in pieces],
+            "end": [piece.end for piece in pieces],
+            "offset": [self._offset_of[piece.contig, piece.start] for piece in pieces],
+        }
+        for name, values in columns.items():
+            group.create_dataset(name, data=np.array(values, dtype=np.int64), compression="gzip", shuffle=True)
+
+    def write(self, values: NDArray[Any]) -> None:
+        """Append values of shape (tracks, bases) in the order of the pieces.
+
+        Float logits; or uint8, which are taken as they are: logit codes or labels.
+        """
+        if self._header.encoding is Encoding.LOGIT8 and values.dtype != np.uint8:
+            values = quantise(values)
+        position = 0
+        while position < values.shape[1]:
+            count = min(self._chunk - self._filled, values.shape[1] - position)
+            self._buffer[:, self._filled : self._filled + count] = values[:, position : position + count]
+            self._filled += count
+            position += count
+            if self._filled == self._chunk:
+                self._flush()
+
+    def _flush(self) -> None:
+        start = self._next
+        # A partial last chunk keeps zeros behind its end, as HDF5 does.
+        self._buffer[:, self._filled :] = 0
+        level = self._values.compression_opts
+        packed = self._pool.map(lambda row: zlib.compress(row.tobytes(), level), self._buffer)
+        for track, chunk in enumerate(packed):
+            self._values.id.write_direct_chunk((track, start), chunk)
+        self._next += self._filled
+        self._filled = 0
+
+    def close(self) -> None:
+        """Flush, check that every base was written, and mark the file complete."""
+        if self._filled:
+            self._flush()
+        self._pool.shutdown()
+        if self._next != self._total:
+            self._file.close()
+            raise TracksError(f"{self._next} of {self._total} bases were written", file=self._path)
+        self._file.attrs["complete"] = True
+        self._file.close()
+
+
+@contextmanager
+def tracks_writer(
+    path: Path, header: TracksHeader, contigs: Sequence[Contig], pieces: Sequence[Piece], threads: int = 1
+) -> Iterator[TracksWriter]:
+    """A writer whose file appears under its name only when it is complete."""
+    with atomic_path(path) as temporary:
+        writer = TracksWriter(temporary, header, contigs, pieces, threads)
+        try:
+            yield writer
+        except BaseException:
+            writer._pool.shutdown(cancel_futures=True)
+            writer._file.close()
+            raise
+        writer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredPiece:
+    start: int
+    end: int
+    offset: int
+    file: int
+
+
+class TracksReader:
+    """Reads one or several tracks files of one model and one assembly as if they were one.
+
+    Raises:
+        TracksError: a file is missing, damaged, incomplete, or made by another model, from another assembly or with
+            other settings than the rest, or two files hold the same bases.
+    """
+
+    def __init__(self, paths: Sequence[Path | str] | Path | str) -> None:
+        given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        if not given:
+            raise TracksError("no tracks file given")
+        self.paths = tuple(Path(path) for path in given)
+        self._files: list[h5py.File] = []
+        self._contigs: dict[str, Contig] = {}
+        self._pieces: dict[str, list[_StoredPiece]] = {}
+        try:
+            headers = [self._open(path) for path in self.paths]
+        except BaseException:
+            self.close()
+            raise
+        self.header = headers[0]
+        for path, header in zip(self.paths[1:], headers[1:], strict=True):
+            self._require_same(header, path)
+        self._sort_pieces()
+
+    @property
+    def contigs(self) -> tuple[Contig, ...]:
+        """Contigs with at least one piece, in the order of the files."""
+        return tuple(self._contigs.values())
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks, in the order of the first axis of what the methods return."""
+        return self.header.tracks
+
+    def index(self, name: str) -> int:
+        """Position of a track such as `exon` or `exon+`.
+
+        Raises:
+            TracksError: there is no such track.
+        """
+        for i, track in enumerate(self.tracks):
+            if track.name == name:
+                return i
+        known = ", ".join(track.name for track in self.tracks)
+        raise TracksError(f"no track {name}", file=self.paths[0], hint=f"There are: {known}")
+
+    def covered(self, contig: str) -> tuple[tuple[int, int], ...]:
+        """Stretches of a contig that the files hold, joined where they touch, 0-based half-open."""
+        joined: list[tuple[int, int]] = []
+        for piece in self._pieces.get(contig, ()):
+            if joined and joined[-1][1] == piece.start:
+                joined[-1] = (joined[-1][0], piece.end)
+            else:
+                joined.append((piece.start, piece.end))
+        return tuple(joined)
+
+    def require_whole_contigs(self) -> None:
+        """Calling needs whole contigs, so that a border cannot show.
+
+        Raises:
+            TracksError: a contig is not covered from end to end.
+        """
+        for contig in self.contigs:
+            if self.covered(contig.name) != ((0, contig.length),):
+                held = ", ".join(f"{start + 1}-{end}" for start, end in self.covered(contig.name))
+                raise TracksError(
+                    f"contig {contig.name} of {contig.length} bases is not complete: there are {held}",
+                    file=self.paths[0],
+                    hint="Give the tracks files of all shards of the group (see shards.tsv)",
+                )
+
+    def require_assembly(self, fingerprint: str, path: Path) -> None:
+        """Make sure that the tracks belong to an assembly.
+
+        Raises:
+            TracksError: they were made from another one.
+        """
+        if self.header.assembly != fingerprint:
+            raise TracksError(
+                f"these tracks were made from another assembly than {path}",
+                file=self.paths[0],
+                hint="Give the FASTA or preprocess folder that the prediction used",
+            )
+
+    def values(self, contig: str, start: int, end: int, tracks: Sequence[int] | None = None) -> NDArray[Any]:
+        """Stored values of contig[start:end], shape (tracks, bases), in the file's own type.
+
+        Raises:
+            TracksError: bases are missing, or the file is damaged.
+        """
+        rows = list(range(len(self.tracks))) if tracks is None else list(tracks)
+        result = np.empty((len(rows), end - start), dtype=self.header.encoding.dtype)
+        position = start
+        for piece in self._pieces.get(contig, ()):
+            if piece.end <= position or piece.start >= end:
+                continue
+            if piece.start > position:
+                break
+            stop = min(piece.end, end)
+            shift = piece.offset - piece.start
+            dataset = self._files[piece.file]["values"]
+            try:
+                for i, row in enumerate(rows):
+                    result[i, position - start : stop - start] = dataset[row, position + shift : stop + shift]
+            except OSError as error:
+                raise TracksError(f"the file is damaged ({error})", file=self.paths[piece.file]) from error
+            position = stop
+        if position < end:
+            raise TracksError(f"no values for {contig}:{position + 1}-{end}", file=self.paths[0])
+        return result
+
+    def probability(self, contig: str, start: int, end: int, tracks: Sequence[int] | None = None) -> FloatArray:
+        """Probabilities of contig[start:end], float32 (tracks, bases); labels are 0, 1 or NaN where masked."""
+        values = self.values(contig, start, end, tracks)
+        result: FloatArray
+        match self.header.encoding:
+            case Encoding.LOGIT8:
+                result = PROBABILITY_OF_CODE[values]
+            case Encoding.LABEL:
+                result = np.where(values == MASKED, np.float32(np.nan), values.astype(np.float32))
+            case _:
+                result = expit(values.astype(np.float32))
+        return result
+
+    def logits(self, contig: str, start: int, end: int, tracks: Sequence[int] | None = None) -> FloatArray:
+        """Logits of contig[start:end], float32 (tracks, bases); minus infinity where the probability is 0."""
+        values = self.values(contig, start, end, tracks)
+        result: FloatArray
+        match self.header.encoding:
+            case Encoding.LOGIT8:
+                result = LOGIT_OF_CODE[values]
+            case Encoding.LABEL:
+                raise TracksError("labels have no logits", file=self.paths[0])
+            case _:
+                result = values.astype(np.float32)
+        return result
+
+    def close(self) -> None:
+        """Close all files."""
+        for file in self._files:
+            file.close()
+        self._files.clear()
+
+    def __enter__(self) -> TracksReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open(self, path: Path) -> TracksHeader:
+        if not path.exists():
+            raise TracksError("no such file", file=path)
+        if path.is_dir():
+            raise TracksError("this is a folder, not a tracks file", file=path)
+        number = len(self._files)
+        try:
+            file = h5py.File(path, "r", locking=False)
+        except OSError as error:
+            raise TracksError(
+                "this is not a tracks file, or it is damaged", file=path, hint="Run segnt predict again"
+            ) from error
+        self._files.append(file)
+        if "header" not in file.attrs:
+            raise TracksError("this HDF5 file is not a tracks file", file=path)
+        header = TracksHeader.from_json(str(file.attrs["header"]), path)
+        if not file.attrs.get("complete", False):
+            raise TracksError("the file is incomplete", file=path, hint="Run segnt predict again")
+        try:
+            self._read_index(file, number, path)
+        except (KeyError, OSError, ValueError) as error:
+            raise TracksError(f"the file is damaged ({error})", file=path, hint="Run segnt predict again") from error
+        return header
+
+    def _read_index(self, file: h5py.File, number: int, path: Path) -> None:
+        names = file["contigs/name"].asstr()[:]
+        lengths = file["contigs/length"][:].tolist()
+        digests = file["contigs/md5"].asstr()[:]
+        for name, length, md5 in zip(names, lengths, digests, strict=True):
+            contig = Contig(str(name), length, str(md5))
+            if self._contigs.setdefault(contig.name, contig) != contig:
+                raise TracksError(
+                    f"contig {contig.name} is another sequence here than in {self.paths[0]}",
+                    file=path,
+                    hint="The files come from different assemblies",
+                )
+        columns = [file[f"pieces/{column}"][:].tolist() for column in ("contig", "start", "end", "offset")]
+        for contig_number, start, end, offset in zip(*columns, strict=True):
+            piece = _StoredPiece(start, end, offset, number)
+            self._pieces.setdefault(str(names[contig_number]), []).append(piece)
+
+    def _sort_pieces(self) -> None:
+        for contig, pieces in self._pieces.items():
+            pieces.sort(key=lambda piece: piece.start)
+            for left, right in pairwise(pieces):
+                if right.start < left.end:
+                    raise TracksError(
+                        f"{contig}:{right.start + 1}-{min(left.end, right.end)} is in {self.paths[left.file]} as well",
+                        file=self.paths[right.file],
+                        hint="Give every shard once",
+                    )
+
+    def _require_same(self, header: TracksHeader, path: Path) -> None:
+        ours = self.header
+        differences = {
+            "model": header.model_fingerprint != ours.model_fingerprint,
+            "assembly": header.assembly != ours.assembly,
+            "tracks": header.tracks != ours.tracks,
+            "encoding": header.encoding != ours.encoding,
+            "settings": dict(header.settings) != dict(ours.settings),
+        }
+        if differing := [name for name, differs in differences.items() if differs]:
+            raise TracksError(
+                f"the file differs from {self.paths[0]} in {', '.join(differing)}",
+                file=path,
+                hint="All tracks files of a run must come from one model, one assembly and the same options",
+            )
