@@ -160,7 +160,6 @@ class FeatureFile:
             raise AnnotationFileError("the gzip data is damaged or cut off", file=self.path) from error
 
     def __iter__(self) -> Iterator[Feature]:
-        parse = _parse_gff3_attributes if self.dialect is Dialect.GFF3 else _parse_gtf_attributes
         with self._handle:
             for number, line in enumerate(chain(self._head, self._lines()), start=1):
                 text = line.rstrip("\n")
@@ -174,11 +173,8 @@ class FeatureFile:
                 if not text.strip():
                     continue
                 feature = self._feature(text, number)
-                if feature is None:
-                    continue
-                column9 = text[text.rindex("\t") + 1 :]
-                feature.attributes = parse(column9, feature, self._sink)
-                yield feature
+                if feature is not None:
+                    yield feature
             if self.dialect is Dialect.GFF3 and not self.directives.version_line:
                 self._report(rules.VERSION_MISSING, 1, "", "the file does not begin with '##gff-version 3'")
 
@@ -189,10 +185,13 @@ class FeatureFile:
 
     def _feature(self, text: str, line: int) -> Feature | None:
         columns = text.split("\t")
+        if len(columns) == 10 and not columns[9].strip():
+            del columns[9]
+            self._report(rules.TRAILING_TAB, line, "", "a tab at the end of the line makes a tenth column")
         if len(columns) != 9:
             self._report(rules.COLUMNS, line, "", _columns_message(columns))
             return None
-        seqid, source, kind, start_text, end_text, score_text, strand_text, phase_text, _ = columns
+        seqid, source, kind, start_text, end_text, score_text, strand_text, phase_text, column9 = columns
         if not text.isascii() and _has_surrogate(text):
             self._report(rules.LETTERS, line, "", "the line is not UTF-8")
         if "" in columns[:8]:
@@ -212,7 +211,7 @@ class FeatureFile:
             self._seen.add(seqid)
         if _BLANK.search(kind):
             self._report(rules.BLANK_IN_TYPE, line, place, f"the type {kind!r} has a blank")
-        return Feature(
+        feature = Feature(
             unescape(seqid.strip()),
             unescape(source),
             unescape(kind.strip()),
@@ -224,6 +223,9 @@ class FeatureFile:
             {},
             line,
         )
+        parse = _parse_gff3_attributes if self.dialect is Dialect.GFF3 else _parse_gtf_attributes
+        feature.attributes = parse(column9, feature, self._sink)
+        return feature
 
     def _interval(self, start_text: str, end_text: str, line: int, place: str) -> tuple[int, int] | None:
         if not (start_text.isascii() and start_text.isdigit() and end_text.isascii() and end_text.isdigit()):
@@ -327,8 +329,6 @@ _COLUMN_NAMES: Final = ("seqid", "source", "type", "start", "end", "score", "str
 def _columns_message(columns: list[str]) -> str:
     if len(columns) == 1 and len(columns[0].split()) >= 8:
         return "the columns are parted by blanks; GFF needs tabs"
-    if len(columns) == 10 and not columns[9].strip():
-        return "a tab at the end of the line makes a tenth column"
     return f"{len(columns)} column{'s' if len(columns) != 1 else ''} instead of 9"
 
 

@@ -74,6 +74,7 @@ LEGACY_ATTRIBUTE = Rule("W017", "well-known attribute with a capital first lette
 TARGET = Rule("E018", "malformed Target or Gap")
 IS_CIRCULAR = Rule("E019", "Is_circular is neither true nor false")
 LETTERS = Rule("E020", "line is not UTF-8")
+TRAILING_TAB = Rule("E021", "tab at the end of the line")
 
 # Directives.
 VERSION = Rule("E030", "'##gff-version' is not 3")
