@@ -22,3 +22,10 @@ class SegmentationModel(torch.nn.Module, ABC):
     @abstractmethod
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         """Base codes (batch, length) to logits (batch, valid length, tracks)."""
+
+    def set_precision(self, dtype: torch.dtype) -> None:
+        """Do the arithmetic in this type; what has to stay exact (last layer, rotary tables) stays float32.
+
+        The default casts everything; models with layers that must stay exact override it.
+        """
+        self.to(dtype)

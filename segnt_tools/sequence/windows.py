@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from segnt_tools.errors import UsageError
@@ -51,9 +52,13 @@ class WindowGeometry:
         return self.crop, length - self.crop
 
     def rounded_up(self, bases: int) -> int:
-        """Shortest window length that holds so many bases besides the crop at both ends."""
+        """Length of a window for a contig of so many bases that fits into one window.
+
+        At most an eighth longer than need be: few different lengths let many short contigs share a batch.
+        """
         wanted = max(self.shortest, bases + 2 * self.crop)
-        return min(-(-wanted // self.multiple) * self.multiple, self.length)
+        step = self.multiple << max(0, (wanted // self.multiple).bit_length() - 4)
+        return min(-(-wanted // step) * step, self.length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +76,76 @@ class Window:
     length: int
     keep_from: int
     keep_to: int
+
+
+# Runs of N up to this length are bridged in models that cannot see N: they see A instead, and the output there is 0.
+# Longer runs cut the contig into segments that are predicted on their own.
+LONGEST_BRIDGED_GAP = 50
+
+
+def windows_of_contig(length: int, geometry: WindowGeometry) -> list[Window]:
+    """Windows for models that take N: bases beyond the contig's ends are N.
+
+    A contig that fits gets one window of a length near its own. A longer one is covered from its first base on; the
+    last window is shifted back so that it ends with the contig (or up to start_multiple - 1 bases later).
+    """
+    if length <= geometry.length - 2 * geometry.crop:
+        return [Window(-_up(geometry.crop, geometry.start_multiple), geometry.rounded_up(length), 0, length)]
+    return _cover(0, length, geometry)
+
+
+def windows_of_segments(length: int, gaps: Sequence[tuple[int, int]], geometry: WindowGeometry) -> list[Window]:
+    """Windows for models that cannot take N: each segment between long gaps is covered on its own.
+
+    No window leaves the contig, unless the whole contig is shorter than the shortest window.
+
+    Args:
+        length: bases of the contig.
+        gaps: its runs of N, ascending.
+        geometry: the model's windows.
+    """
+    windows: list[Window] = []
+    start = 0
+    for gap_start, gap_end in [*((a, b) for a, b in gaps if b - a > LONGEST_BRIDGED_GAP), (length, length)]:
+        if gap_start > start:
+            windows += _cover_segment(start, gap_start, length, geometry)
+        start = gap_end
+    return windows
+
+
+def _cover_segment(start: int, end: int, contig_length: int, geometry: WindowGeometry) -> list[Window]:
+    bases = end - start
+    if bases > geometry.length:
+        return _cover(start, end, geometry)
+    if bases < geometry.shortest:  # a neighbourhood on the contig, else nothing but the bases themselves
+        first = max(0, min(start, contig_length - geometry.shortest))
+        return [Window(first, geometry.shortest, start, end)]
+    size = bases - bases % geometry.multiple
+    if size == bases:
+        return [Window(start, size, start, end)]
+    border = end - min(size // 2, geometry.margin + bases - size)
+    return [Window(start, size, start, border), Window(end - size, size, border, end)]
+
+
+def _cover(start: int, end: int, geometry: WindowGeometry) -> list[Window]:
+    """Overlapping windows of full length; each keeps what lies at least the margin away from its inner ends."""
+    step = geometry.start_multiple
+    given_up = max(geometry.margin, geometry.crop)
+    window_start = start - _up(geometry.crop, step)
+    kept = start
+    windows: list[Window] = []
+    while True:
+        window_end = window_start + geometry.length
+        if window_end - geometry.crop >= end:
+            last_start = end + geometry.crop - geometry.length
+            last_start += (start - last_start) % step
+            windows.append(Window(last_start, geometry.length, kept, end))
+            return windows
+        windows.append(Window(window_start, geometry.length, kept, window_end - given_up))
+        kept = window_end - given_up
+        window_start = kept - given_up
+        window_start -= (window_start - start) % step
+
+
+def _up(value: int, multiple: int) -> int:
+    return -(-value // multiple) * multiple

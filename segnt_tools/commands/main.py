@@ -1,0 +1,138 @@
+"""segnt: annotate assembled genomes at single-nucleotide resolution with DNA foundation models."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType, ModuleType
+from typing import NoReturn
+
+from segnt_tools import __version__
+from segnt_tools.commands.common import HelpFormatter, Parser
+from segnt_tools.errors import SegntError
+from segnt_tools.logs import logger, set_up
+
+# Commands in the order of a run, with one line each; a command's module is imported only when it is called.
+COMMANDS: dict[str, str] = {
+    "annotate": "the whole chain in one command: FASTA in; GFF3, BED, bigWig, proteins and report out",
+    "preprocess": "check an assembly and cut it into shards",
+    "predict": "per-base probabilities of every element: a tracks file for each shard",
+    "tracks": "look into tracks files; export bigWig, bedGraph or npz; join shards",
+    "call-peaks": "intervals of every element as GFF3 and BED",
+    "call-genes": "gene models by exact decoding as GFF3, with proteins",
+    "merge-gff": "join shards and existing annotation",
+    "check-gff": "find what is wrong in a GFF3 or GTF file",
+    "labels": "annotation and regulatory files to per-base labels",
+    "train": "train or adapt a model from a recipe",
+    "evaluate": "compare predictions with a reference",
+    "report": "one self-contained HTML page about a run",
+    "models": "list, show, check, convert and add checkpoints",
+}
+
+SUCCESS, FAILURE, USAGE, OUT_OF_MEMORY, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+
+_EPILOG = """\
+segnt COMMAND --help tells more about a command. Exit status: 0 done; 1 failed; 2 wrong usage or bad input; 3 out of
+memory; 130 interrupted; 143 terminated.
+"""
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived: unwind, so that temporary files are removed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Entry point of the console script."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line in this process and return its exit status."""
+    _point_out_dashes(arguments)
+    try:
+        args = _parse(arguments)
+    except SystemExit as stop:  # argparse's way out after --help, --version or a wrong option
+        return int(stop.code or 0)
+    set_up(args.quiet, args.debug)
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(args.run(args) or SUCCESS)
+    except BaseException as error:
+        if args.debug:
+            raise
+        return _status_of(error)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Options of the command that was called; only its module is imported."""
+    parser = Parser(prog="segnt", description=__doc__, epilog=_EPILOG, formatter_class=HelpFormatter)
+    parser.add_argument("--version", action="version", version=f"segnt_tools {__version__}")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+    called = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        module = _module(name) if name == called else None
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=module.__doc__ if module else summary,
+            formatter_class=HelpFormatter,
+        )
+        if module is not None:
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser.parse_args(arguments)
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"segnt_tools.commands.{command.replace('-', '_')}")
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _status_of(error: BaseException) -> int:
+    """Say what went wrong in one line and choose the exit status."""
+    match error:
+        case SegntError():
+            logger.error("%s", error)
+            return error.exit_code
+        case KeyboardInterrupt():
+            logger.error("interrupted; the same command goes on where it stopped")
+            return INTERRUPTED
+        case _Terminated():
+            logger.error("terminated; the same command goes on where it stopped")
+            return TERMINATED
+        case BrokenPipeError():
+            # Whoever read our output is gone; do not complain again when Python flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return FAILURE
+        case SystemExit():
+            return int(error.code or 0) if isinstance(error.code, int) else FAILURE
+        case OSError() if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            logger.error("no space left on the disk (%s). Free some space; the same command goes on", error.filename)
+            return FAILURE
+        case OSError():
+            logger.error("%s", error)
+            return FAILURE
+    # torch is not imported here, so its error is known by name.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        logger.error("out of memory. Use a smaller --batch-size or --window, fewer --threads, or more memory")
+        return OUT_OF_MEMORY
+    logger.error("%s: %s", type(error).__name__, error)
+    logger.error("this is a bug of segnt_tools. Run again with --debug and report what it prints")
+    return FAILURE
+
+
+def _point_out_dashes(arguments: Sequence[str]) -> None:
+    """Options copied from a PDF often begin with a dash that is no hyphen."""
+    for argument in arguments:
+        if argument[:1] in ("\N{EN DASH}", "\N{EM DASH}", "\N{MINUS SIGN}"):
+            sys.stderr.write(f"WARNING: {argument!r} begins with a dash that is not the hyphen '-' of an option\n")

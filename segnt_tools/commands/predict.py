@@ -1,0 +1,220 @@
+"""Per-base probabilities of every element, as a tracks file.
+
+INPUT is a folder made by segnt preprocess (then --shard chooses one shard) or any FASTA file. The windows depend on the
+contig and the model alone: shards, batch size and threads do not change the result. A run that was killed leaves no
+file; the same command starts the shard again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segnt_tools import __version__
+from segnt_tools.commands.common import add_common_options, add_model_options, positive_int, write_report
+from segnt_tools.errors import UsageError
+from segnt_tools.files import output_folder, require_free_space
+from segnt_tools.logs import Progress, logger
+from segnt_tools.models.card import Card
+from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.shards import Piece, Shard, read_shards
+from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
+
+if TYPE_CHECKING:
+    from segnt_tools.models.registry import LoadedModel
+
+DEFAULT_MODEL = "plant_small"
+MOST_TESTED_STRETCH = 1.02
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of segnt predict."""
+    parser.add_argument("input", type=Path, metavar="INPUT", help="preprocess folder or FASTA file")
+    parser.add_argument("--out", type=Path, required=True, metavar="TRACKS.h5", help="tracks file to write")
+    parser.add_argument(
+        "--shard", type=positive_int, metavar="I", help="predict this shard of the folder only (from 1)"
+    )
+    add_predict_options(parser)
+    add_common_options(parser)
+
+
+def add_predict_options(parser: argparse.ArgumentParser) -> None:
+    """Options shared with segnt annotate."""
+    add_model_options(parser, DEFAULT_MODEL)
+    group = parser.add_argument_group("tracks")
+    group.add_argument(
+        "--elements",
+        nargs="+",
+        metavar="ELEMENT",
+        help="only these elements (default: all that the model was trained on)",
+    )
+    group.add_argument(
+        "--track-dtype",
+        choices=[encoding.value for encoding in Encoding if encoding is not Encoding.LABEL],
+        default=Encoding.LOGIT8.value,
+        help="precision in the file; uint8 is a logit scale with an error of at most 0.01",
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PredictOptions:
+    """What decides the values of a tracks file, besides the assembly."""
+
+    model: str
+    device: str = "auto"
+    precision: str = "auto"
+    window: int | None = None
+    overlap: int | None = None
+    batch_size: int | None = None
+    both_strands: bool = False
+    elements: tuple[str, ...] | None = None
+    track_dtype: str = Encoding.LOGIT8.value
+    threads: int = 1
+
+    @classmethod
+    def from_arguments(cls, args: argparse.Namespace) -> PredictOptions:
+        """The options of a command line."""
+        values = {field.name: getattr(args, field.name) for field in dataclasses.fields(cls)}
+        values["elements"] = None if args.elements is None else tuple(args.elements)
+        return cls(**values)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict one shard or everything."""
+    options = PredictOptions.from_arguments(args)
+    output_folder(args.out.parent)
+    with Assembly.open(args.input) as assembly:
+        shard = _chosen_shard(args.input, args.shard, assembly)
+        loaded = load(options)
+        report = predict_shard(assembly, shard, loaded, options, args.out)
+    write_report(args.json, "predict", report)
+    return 0
+
+
+def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> Shard:
+    """The pieces to predict, as a shard; number 0 stands for everything."""
+    if not source.is_dir():
+        if number is not None:
+            raise UsageError("--shard needs a preprocess folder", file=source, hint="Run segnt preprocess first")
+        return Shard(0, 0, tuple(Piece(contig.name, 0, contig.length) for contig in assembly.contigs))
+    shards = read_shards(source)
+    if number is None:
+        whole = {piece.contig for shard in shards for piece in shard.pieces}
+        return Shard(0, 0, tuple(Piece(c.name, 0, c.length) for c in assembly.contigs if c.name in whole))
+    if number > len(shards):
+        raise UsageError(f"there is no shard {number}: the folder has {len(shards)}", file=source)
+    return shards[number - 1]
+
+
+def load(options: PredictOptions) -> LoadedModel:
+    """Load the model, apply --window and --overlap, and say what runs where."""
+    import torch
+
+    from segnt_tools.models.registry import load_model, log_model
+
+    torch.set_num_threads(options.threads)
+    loaded = load_model(options.model, options.device, options.precision)
+    card = loaded.model.card
+    loaded.model.card = dataclasses.replace(card, geometry=_geometry(card, options))
+    log_model(loaded, __version__)
+    return loaded
+
+
+def _geometry(card: Card, options: PredictOptions) -> Any:
+    geometry = card.geometry
+    if options.window is not None:
+        if options.window > geometry.longest and geometry.shortest < geometry.length:
+            logger.warning(
+                "a window of %d bp is longer than the %d bp the model is known to work on",
+                options.window,
+                geometry.longest,
+            )
+            geometry = dataclasses.replace(geometry, longest=options.window)
+        margin = min(geometry.margin, options.window // 8)
+        geometry = dataclasses.replace(geometry, length=options.window, margin=margin)
+    if options.overlap is not None:
+        geometry = dataclasses.replace(geometry, margin=options.overlap // 2)
+    return geometry
+
+
+def chosen_tracks(card: Card, elements: Sequence[str] | None) -> tuple[int, ...]:
+    """Indices of the tracks to write.
+
+    Raises:
+        UsageError: the model has no such element.
+    """
+    if elements is None:
+        return card.trained_tracks
+    known = {track.element for track in card.tracks} | {track.name for track in card.tracks}
+    if unknown := [name for name in elements if name not in known]:
+        raise UsageError(
+            f"{card.name} has no element {', '.join(unknown)}",
+            hint=f"It has: {', '.join(dict.fromkeys(track.element for track in card.tracks))}",
+        )
+    chosen = [i for i, track in enumerate(card.tracks) if track.element in elements or track.name in elements]
+    if untrained := [card.tracks[i].name for i in chosen if not card.tracks[i].trained]:
+        logger.warning("%s was never trained on %s: do not trust these tracks", card.name, ", ".join(untrained))
+    return tuple(chosen)
+
+
+def settings_of(loaded: LoadedModel, options: PredictOptions) -> dict[str, Any]:
+    """What the header of a tracks file says about how the values were made."""
+    geometry = loaded.card.geometry
+    return {
+        "window": geometry.length,
+        "margin": geometry.margin,
+        "both_strands": options.both_strands,
+        "precision": str(loaded.precision).removeprefix("torch."),
+        "device": loaded.device.type,
+    }
+
+
+def predict_shard(
+    assembly: Assembly, shard: Shard, loaded: LoadedModel, options: PredictOptions, out: Path
+) -> dict[str, Any]:
+    """Predict the pieces of a shard into one tracks file; returns the values of the JSON report."""
+    from segnt_tools.models.inference import Predictor
+
+    tracks = chosen_tracks(loaded.card, options.elements)
+    encoding = Encoding(options.track_dtype)
+    header = TracksHeader(
+        tracks=tuple(loaded.card.tracks[i] for i in tracks),
+        encoding=encoding,
+        assembly=assembly.fingerprint,
+        model=loaded.card.name,
+        model_fingerprint=loaded.fingerprint,
+        card=loaded.card.as_dict(),
+        settings=settings_of(loaded, options),
+        tool_version=__version__,
+        shard=shard.number,
+    )
+    # Probabilities compress to less than half; the bound is what an incompressible shard would take.
+    require_free_space(out.parent, shard.bases * len(tracks) * encoding.dtype.itemsize // 2)
+    predictor = Predictor(
+        loaded,
+        batch_size=options.batch_size,
+        both_strands=options.both_strands,
+        tracks=tracks,
+        quantised=encoding is Encoding.LOGIT8,
+    )
+    what = f"predict shard {shard.number}" if shard.number else "predict"
+    with (
+        Progress(what, shard.bases) as progress,
+        tracks_writer(out, header, assembly.contigs, shard.pieces, options.threads) as writer,
+    ):
+        for values in predictor.predict(assembly, shard.pieces):
+            writer.write(values)
+            progress.add(values.shape[1])
+    return {
+        "model": loaded.card.name,
+        "licence": loaded.card.licence,
+        "assembly_fingerprint": assembly.fingerprint,
+        "shard": shard.number,
+        "contigs": len({piece.contig for piece in shard.pieces}),
+        "bases": shard.bases,
+        "tracks": [track.name for track in header.tracks],
+        "settings": dict(header.settings),
+    }

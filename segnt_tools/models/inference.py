@@ -1,0 +1,242 @@
+"""From an assembly to per-base values: windows through the model in batches, cores joined in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segnt_tools.errors import MemoryExhaustedError, UsageError
+from segnt_tools.logs import logger
+from segnt_tools.models.registry import LoadedModel
+from segnt_tools.quantisation import LOGIT_LIMIT, STEP
+from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.codes import Codes, N, runs
+from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.windows import Window, windows_of_contig, windows_of_segments
+
+# Windows are collected, sorted by length for batching and given back in order, this many bases at a time.
+_ROUND_BASES = 1 << 20
+_ROUND_BATCHES = 4
+# On a CPU one window of this size keeps all cores busy; shorter ones are batched up to it.
+_CPU_BATCH_BASES = 18_432
+_MOST_WINDOWS = 512
+_SHARE_OF_FREE_MEMORY = 0.8
+
+_COMPLEMENT = torch.tensor([3, 2, 1, 0, 4], dtype=torch.uint8)
+
+Values = NDArray[np.uint8] | NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One window with its bases and the part of its output that is wanted."""
+
+    window: Window
+    codes: Codes  # with N, as the assembly has them
+
+    @property
+    def kept(self) -> slice:
+        """The kept bases, inside the window."""
+        return slice(self.window.keep_from - self.window.start, self.window.keep_to - self.window.start)
+
+
+class Predictor:
+    """Runs a model over pieces of contigs.
+
+    Args:
+        loaded: the model on its device.
+        batch_size: windows of full length that go through the model at once; None chooses by the device's memory.
+        both_strands: average the logits of a window and of its reverse complement.
+        tracks: which of the model's tracks to give, by index; the trained ones by default.
+        quantised: give 8-bit logit codes instead of float32 logits.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        batch_size: int | None = None,
+        both_strands: bool = False,
+        tracks: Sequence[int] | None = None,
+        quantised: bool = True,
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"a batch of {batch_size} windows makes no sense", hint="Give at least 1")
+        self.loaded = loaded
+        self.geometry = loaded.card.geometry
+        self.batch_size = batch_size
+        self.both_strands = both_strands
+        self.quantised = quantised
+        chosen = loaded.card.trained_tracks if tracks is None else tuple(tracks)
+        device = loaded.device
+        self._tracks = torch.tensor(chosen, device=device)
+        self._mirrored = torch.tensor(self._mirrored_tracks(), device=device)
+        self._complement = _COMPLEMENT.to(device)
+
+    def _mirrored_tracks(self) -> list[int]:
+        tracks = self.loaded.card.tracks
+        place = {track.name: i for i, track in enumerate(tracks)}
+        return [place[track.mirrored.name] for track in tracks]
+
+    def predict(self, assembly: Assembly, pieces: Sequence[Piece]) -> Iterator[Values]:
+        """Values of all pieces one after the other, each of shape (tracks, bases), in stretches of some windows.
+
+        The windows depend on the contig and the model alone, so that a piece's values do not depend on its neighbours.
+
+        Raises:
+            MemoryExhaustedError: not even one window fits into the device's memory.
+        """
+        for batch in _rounds(self._tasks(assembly, pieces), self._round_bases()):
+            yield from self._run(batch)
+
+    def _round_bases(self) -> int:
+        return max(_ROUND_BASES, _ROUND_BATCHES * (self.batch_size or 1) * self.geometry.length)
+
+    def _tasks(self, assembly: Assembly, pieces: Sequence[Piece]) -> Iterator[_Task]:
+        for piece in pieces:
+            for window in self._windows(assembly, piece):
+                keep_from, keep_to = max(window.keep_from, piece.start), min(window.keep_to, piece.end)
+                if keep_from < keep_to:
+                    wanted = Window(window.start, window.length, keep_from, keep_to)
+                    yield _Task(wanted, _codes_of_window(assembly, piece.contig, window))
+
+    def _windows(self, assembly: Assembly, piece: Piece) -> list[Window]:
+        length = assembly.lengths[piece.contig]
+        if self.loaded.card.allows_n:
+            return windows_of_contig(length, self.geometry)
+        return self._windows_between_gaps(assembly, piece.contig, length)
+
+    def _windows_between_gaps(self, assembly: Assembly, contig: str, length: int) -> list[Window]:
+        # Bases in long gaps belong to no window; they get windows of their own that are never run.
+        gaps = [(int(a), int(b)) for a, b in runs(assembly.codes(contig) == N)]
+        windows = windows_of_segments(length, gaps, self.geometry)
+        filled: list[Window] = []
+        position = 0
+        for window in windows:
+            if window.keep_from > position:
+                filled.append(Window(position, window.keep_from - position, position, window.keep_from))
+            filled.append(window)
+            position = window.keep_to
+        if position < length:
+            filled.append(Window(position, length - position, position, length))
+        return filled
+
+    def _run(self, tasks: list[_Task]) -> Iterator[Values]:
+        results: list[Values | None] = [None] * len(tasks)
+        order = sorted(range(len(tasks)), key=lambda i: (tasks[i].window.length, i))
+        to_run = []
+        for i in order:
+            if (tasks[i].codes[tasks[i].kept] == N).all():
+                results[i] = self._nothing(tasks[i])
+            else:
+                to_run.append(i)
+        position = 0
+        while position < len(to_run):
+            length = tasks[to_run[position]].window.length
+            size = self._windows_at_once(length)
+            batch = [i for i in to_run[position : position + size] if tasks[i].window.length == length]
+            for i, values in zip(batch, self._forward([tasks[j] for j in batch]), strict=True):
+                results[i] = values
+            position += len(batch)
+        for values_of_task in results:
+            assert values_of_task is not None
+            yield values_of_task
+
+    def _nothing(self, task: _Task) -> Values:
+        shape = (len(self._tracks), task.window.keep_to - task.window.keep_from)
+        return np.zeros(shape, dtype=np.uint8) if self.quantised else np.full(shape, -np.inf, dtype=np.float32)
+
+    def _windows_at_once(self, length: int) -> int:
+        if self.batch_size is None:
+            self.batch_size = self._fitting_batch()
+        full = self.batch_size * self.geometry.length
+        if self.loaded.device.type == "cpu" and self.geometry.length > _CPU_BATCH_BASES:
+            full = max(self.batch_size * _CPU_BATCH_BASES, length)
+        return max(1, min(full // length, _MOST_WINDOWS))
+
+    def _fitting_batch(self) -> int:
+        """How many windows of full length fit: measured with one window on a GPU, one on a CPU."""
+        device = self.loaded.device
+        if device.type == "cpu":
+            return 1
+        length = self.geometry.length
+        probe = torch.zeros((1, length), dtype=torch.uint8, device=device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        with torch.inference_mode():
+            self._logits(probe)
+        needed = max(1, torch.cuda.max_memory_allocated(device) - before)
+        free = torch.cuda.mem_get_info(device)[0]
+        fitting = max(1, min(64, int(_SHARE_OF_FREE_MEMORY * free / needed)))
+        logger.info("batch size %d: a window of %d bp needs %.2f GB on the GPU", fitting, length, needed / 1e9)
+        return fitting
+
+    def _forward(self, tasks: list[_Task]) -> Iterator[Values]:
+        try:
+            yield from self._forward_batch(tasks)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            if len(tasks) == 1:
+                raise MemoryExhaustedError(
+                    f"one window of {tasks[0].window.length} bp does not fit into the memory of {self.loaded.device}",
+                    hint="Use a smaller --window, --precision bfloat16 or a device with more memory",
+                ) from error
+            if self.loaded.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self.batch_size = max(1, (self.batch_size or 2) // 2)
+            logger.warning("out of memory: going on with a batch size of %d", self.batch_size)
+            half = len(tasks) // 2
+            yield from self._forward(tasks[:half])
+            yield from self._forward(tasks[half:])
+
+    def _forward_batch(self, tasks: list[_Task]) -> list[Values]:
+        codes = torch.from_numpy(np.stack([task.codes for task in tasks])).to(self.loaded.device, non_blocking=True)
+        with torch.inference_mode():
+            logits = self._logits(codes).index_select(2, self._tracks)
+            first, end = self.geometry.valid(codes.shape[1])
+            logits = logits.masked_fill((codes[:, first:end] == N).unsqueeze(2), -torch.inf)
+            values = (_quantise(logits) if self.quantised else logits).transpose(1, 2).contiguous().cpu().numpy()
+        results: list[Values] = []
+        for task, value in zip(tasks, values, strict=True):
+            results.append(value[:, task.kept.start - first : task.kept.stop - first])
+        return results
+
+    def _logits(self, codes: torch.Tensor) -> torch.Tensor:
+        model = self.loaded.model
+        shown = codes if self.loaded.card.allows_n else codes.masked_fill(codes == N, 0)
+        logits: torch.Tensor = model(shown)
+        if self.both_strands:
+            other: torch.Tensor = model(self._complement[shown.flip(1).long()])
+            logits = (logits + other.flip(1).index_select(2, self._mirrored)) / 2
+        return logits
+
+
+def _quantise(logits: torch.Tensor) -> torch.Tensor:
+    """8-bit codes of logits: segnt_tools.quantisation.quantise, on the device."""
+    scaled = torch.round((logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT) + LOGIT_LIMIT) * (1 / STEP)) + 1
+    return scaled.masked_fill(torch.isneginf(logits) | torch.isnan(logits), 0).to(torch.uint8)
+
+
+def _codes_of_window(assembly: Assembly, contig: str, window: Window) -> Codes:
+    """Bases of a window; N beyond the contig's ends."""
+    start, end = max(0, window.start), min(assembly.lengths[contig], window.start + window.length)
+    codes = np.full(window.length, N, dtype=np.uint8)
+    codes[start - window.start : end - window.start] = assembly.codes(contig, start, end)
+    return codes
+
+
+def _rounds(tasks: Iterable[_Task], bases: int) -> Iterator[list[_Task]]:
+    """Tasks in lists of at least so many bases."""
+    collected: list[_Task] = []
+    total = 0
+    for task in tasks:
+        collected.append(task)
+        total += task.window.length
+        if total >= bases:
+            yield collected
+            collected, total = [], 0
+    if collected:
+        yield collected

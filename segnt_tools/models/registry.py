@@ -1,0 +1,201 @@
+"""Which models there are by name, and how a name or folder becomes a network that is ready to run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module, resources
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+
+from segnt_tools.errors import CheckpointError, UsageError
+from segnt_tools.logs import logger
+from segnt_tools.models.card import CARD_FILE, Card
+from segnt_tools.models.checkpoints import open_checkpoint
+from segnt_tools.models.interface import SegmentationModel
+
+DEFAULT_MODEL = "plant_small"
+
+# Architecture name -> module with `build(card) -> SegmentationModel`.
+ARCHITECTURES: Mapping[str, str] = MappingProxyType(
+    {
+        "codon_unet": "segnt_tools.models.codon_unet",
+        "segment_nt": "segnt_tools.models.segment_nt",
+        "segment_enformer": "segnt_tools.models.segment_enformer",
+        "segment_borzoi": "segnt_tools.models.segment_borzoi",
+    }
+)
+
+PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
+    {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model on its device.
+
+    Attributes:
+        model: the network, in evaluation mode.
+        device: where it runs.
+        precision: type of its arithmetic.
+        fingerprint: digest of the checkpoint's files.
+    """
+
+    model: SegmentationModel
+    device: torch.device
+    precision: torch.dtype
+    fingerprint: str
+
+    @property
+    def card(self) -> Card:
+        """The model's card."""
+        return self.model.card
+
+
+def embedded_folder() -> Path:
+    """The folder of the checkpoints inside the package."""
+    return Path(str(resources.files("segnt_tools") / "data" / "models"))
+
+
+def user_folder() -> Path:
+    """The folder of the user's checkpoints: $SEGNT_MODELS, else segnt_tools/models in the user's data folder."""
+    if given := os.environ.get("SEGNT_MODELS"):
+        return Path(given)
+    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(data) / "segnt_tools" / "models"
+
+
+def known_models() -> dict[str, Path]:
+    """Names and folders of the embedded models and the user's own; the user's hide embedded ones of the same name."""
+    found: dict[str, Path] = {}
+    for folder in (embedded_folder(), user_folder()):
+        if folder.is_dir():
+            found.update({path.name: path for path in sorted(folder.iterdir()) if path.is_dir()})
+    return found
+
+
+def find_checkpoint(name_or_folder: str | Path) -> Path:
+    """The folder of a model's checkpoint.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    known = known_models()
+    if str(name_or_folder) in known:
+        return known[str(name_or_folder)]
+    folder = Path(name_or_folder)
+    if folder.is_dir():
+        return folder
+    raise CheckpointError(
+        f"no model named {name_or_folder}, and no such folder",
+        hint=f"Known models: {', '.join(known) or 'none'}. See segnt models list",
+    )
+
+
+def build(card: Card) -> SegmentationModel:
+    """The network of a card's architecture, with untrained weights.
+
+    Raises:
+        CheckpointError: unknown architecture.
+    """
+    if card.architecture not in ARCHITECTURES:
+        raise CheckpointError(
+            f"unknown architecture {card.architecture}", hint=f"Known: {', '.join(sorted(ARCHITECTURES))}"
+        )
+    builder: Callable[[Card], SegmentationModel] = import_module(ARCHITECTURES[card.architecture]).build
+    return builder(card)
+
+
+def load_model(name_or_folder: str | Path, device: str = "auto", precision: str = "auto") -> LoadedModel:
+    """Load a checkpoint onto a device, in evaluation mode.
+
+    Args:
+        name_or_folder: name of an embedded or installed model, or a checkpoint folder.
+        device: auto, cpu, cuda or cuda:N.
+        precision: auto, float32, bfloat16 or float16.
+
+    Raises:
+        CheckpointError: unknown, damaged or unsafe checkpoint.
+        UsageError: the device is not there.
+    """
+    folder = find_checkpoint(name_or_folder)
+    chosen_device = choose_device(device)
+    dtype = choose_precision(precision, chosen_device)
+    card, weights = open_checkpoint(folder)
+    model = build(card)
+    model.load_state_dict(weights, strict=True)
+    model.eval().requires_grad_(False)
+    model.set_precision(dtype)
+    model.to(chosen_device)
+    return LoadedModel(model, chosen_device, dtype, checkpoint_fingerprint(folder))
+
+
+def checkpoint_fingerprint(folder: Path) -> str:
+    """SHA-256 over the files of a checkpoint that decide its predictions."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in (".safetensors", ".bin", ".joblib") or path.name in (
+            "config.json",
+            "hyperparams.json",
+            CARD_FILE,
+        ):
+            digest.update(path.relative_to(folder).as_posix().encode())
+            with path.open("rb") as handle:
+                digest.update(hashlib.file_digest(handle, "sha256").digest())
+    return digest.hexdigest()
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of an option value; `auto` takes the first GPU, else the CPU.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    if device == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device {device}", hint="Use auto, cpu, cuda or cuda:N") from error
+    if chosen.type not in ("cpu", "cuda"):
+        raise UsageError(f"unknown device {device}", hint="Use auto, cpu, cuda or cuda:N")
+    if chosen.type == "cuda":
+        if not torch.cuda.is_available():
+            raise UsageError(
+                "no GPU can be used here",
+                hint="Use --device cpu, or check nvidia-smi and CUDA_VISIBLE_DEVICES (containers: --nv or --gpus all)",
+            )
+        if (chosen.index or 0) >= torch.cuda.device_count():
+            raise UsageError(f"there is no {device}: {torch.cuda.device_count()} GPUs are visible")
+    return chosen
+
+
+def choose_precision(precision: str, device: torch.device) -> torch.dtype:
+    """The arithmetic of an option value; `auto` is bfloat16 where the processor has it, else float32."""
+    if precision != "auto":
+        return PRECISIONS[precision]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+
+
+def describe(loaded: LoadedModel, version: str) -> str:
+    """The first log line of a tool that runs a model."""
+    device = str(loaded.device)
+    if loaded.device.type == "cuda":
+        device += f" ({torch.cuda.get_device_name(loaded.device)})"
+    else:
+        device += f" ({torch.get_num_threads()} threads)"
+    precision = str(loaded.precision).removeprefix("torch.")
+    card = loaded.card
+    return f"segnt_tools {version}: {card.name} on {device} in {precision}; licence of the weights: {card.licence}"
+
+
+def log_model(loaded: LoadedModel, version: str) -> None:
+    """Say version, device, precision, model and licence, in one line."""
+    logger.info(describe(loaded, version))
