@@ -33,9 +33,9 @@ from scipy.special import expit
 from segnt_tools.elements import Track
 from segnt_tools.errors import TracksError
 from segnt_tools.files import atomic_path
+from segnt_tools.quantisation import LOGIT_OF_CODE, PROBABILITY_OF_CODE, quantise
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.shards import Piece
-from segnt_tools.quantisation import LOGIT_OF_CODE, PROBABILITY_OF_CODE, quantise
 
 FORMAT = "segnt-tracks"
 FORMAT_VERSION = 1
