@@ -176,12 +176,15 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The arithmetic of an option value; `auto` is bfloat16 where the processor has it, else float32."""
+    """The arithmetic of an option value; `auto` is bfloat16 where it is fast: on GPUs and on CPUs with matrix tiles.
+
+    AVX512-BF16 alone is not enough: there the convolutions of the embedded model are slower than in float32.
+    """
     if precision != "auto":
         return PRECISIONS[precision]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
 
 
 def describe(loaded: LoadedModel, version: str) -> str:
