@@ -65,6 +65,7 @@ class Card:
         data: what it was trained, validated and tested on.
         metrics: measured accuracy, as printed by `segnt evaluate`.
         not_for: what it should not be used for.
+        sha256: checksum of model.safetensors, written with it.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Card:
     data: tuple[DataSource, ...] = ()
     metrics: Mapping[str, Any] = field(default_factory=dict)
     not_for: str = ""
+    sha256: str = ""
 
     @property
     def trained_tracks(self) -> tuple[int, ...]:

@@ -1,0 +1,143 @@
+"""Checkpoints: folders in our own layout or an official one, to a card and tensors under our names.
+
+Reading needs neither jax nor transformers nor joblib, and never executes what a file asks for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from segnt_tools.errors import CheckpointError
+from segnt_tools.files import atomic_path, output_folder
+from segnt_tools.models.card import Card
+from segnt_tools.models.checkpoints.interpret import interpret, interpret_trunk
+from segnt_tools.models.checkpoints.layouts import WEIGHTS_FILE, Layout, layout_of, read_foreign, read_safetensors
+from segnt_tools.models.checkpoints.naming import Tensors
+from segnt_tools.models.nt_encoder import EncoderConfig, MaskedLanguageModel
+
+__all__ = ["WEIGHTS_FILE", "open_checkpoint", "open_trunk", "weights_sha256", "write_checkpoint"]
+
+_LISTED = 12
+
+
+def open_checkpoint(folder: str | Path, name: str | None = None) -> tuple[Card, Tensors]:
+    """The card and the weights of a checkpoint folder, whatever its layout, checked against the model it describes.
+
+    Args:
+        folder: in our own, a Hugging Face or a JAX layout.
+        name: name of the model, for folders without a card; official names also say which outputs were trained.
+
+    Returns:
+        The card, and float32 tensors that fit `registry.build(card)` exactly.
+
+    Raises:
+        CheckpointError: no known layout; damaged or unsafe; missing, unexpected or misshapen tensors, all listed.
+    """
+    layout, place = layout_of(Path(folder))
+    unknown: tuple[str, ...] = ()
+    if layout is Layout.OWN:
+        card = Card.read(place)
+        file = place / WEIGHTS_FILE
+        tensors = read_safetensors(file)
+        if card.sha256 and weights_sha256(file) != card.sha256:
+            raise CheckpointError("is not the file that the card was made for: checksums differ", file=file)
+    else:
+        interpreted = interpret(read_foreign(layout, place), name)
+        card, tensors, unknown = interpreted.card, interpreted.tensors, interpreted.unknown
+    _check_against(_empty_model(card).state_dict(), tensors, unknown, layout, place, card.architecture)
+    return card, tensors
+
+
+def open_trunk(folder: str | Path) -> tuple[EncoderConfig, Tensors]:
+    """An NT-v2 base model, for checking the trunk alone and for training: hyperparameters and weights.
+
+    Returns:
+        The configuration and tensors that fit `MaskedLanguageModel(config)` exactly.
+
+    Raises:
+        CheckpointError: as open_checkpoint.
+    """
+    layout, place = layout_of(Path(folder))
+    if layout is Layout.OWN:
+        raise CheckpointError("is a segmentation model, not an NT-v2 base model", file=place)
+    config, tensors, unknown = interpret_trunk(read_foreign(layout, place))
+    with torch.device("meta"):
+        model = MaskedLanguageModel(config)
+    _check_against(model.state_dict(), tensors, unknown, layout, place, "NT-v2")
+    return config, tensors
+
+
+def write_checkpoint(folder: Path, card: Card, tensors: Mapping[str, torch.Tensor]) -> Card:
+    """Write a checkpoint in our own layout: weights first, then the card with their checksum.
+
+    Returns:
+        The card as written.
+    """
+    output_folder(folder)
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        safetensors.torch.save_file(plain, temporary, metadata={"format": "pt"})
+    written = dataclasses.replace(card, sha256=weights_sha256(folder / WEIGHTS_FILE))
+    written.write(folder)
+    return written
+
+
+def weights_sha256(file: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        CheckpointError: the file is missing.
+    """
+    try:
+        with file.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise CheckpointError("is missing", file=file) from None
+
+
+def _empty_model(card: Card) -> torch.nn.Module:
+    """The card's model without memory for its weights."""
+    from segnt_tools.models.registry import build  # the registry opens checkpoints: it imports this module
+
+    with torch.device("meta"):
+        return build(card)
+
+
+def _check_against(
+    expected: Mapping[str, torch.Tensor],
+    tensors: Mapping[str, torch.Tensor],
+    unknown: tuple[str, ...],
+    layout: Layout,
+    folder: Path,
+    architecture: str,
+) -> None:
+    findings = [
+        ("missing", sorted(set(expected) - set(tensors))),
+        ("unexpected", sorted([*unknown, *(set(tensors) - set(expected))])),
+        (
+            "misshapen",
+            [
+                f"{name} is {tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
+                for name, tensor in expected.items()
+                if name in tensors and tensors[name].shape != tensor.shape
+            ],
+        ),
+    ]
+    if any(names for _, names in findings):
+        texts = [f"{len(names)} {what}: {_some(names)}" for what, names in findings if names]
+        raise CheckpointError(
+            f"the tensors do not fit {architecture}; layout: {layout}; " + "; ".join(texts),
+            file=folder,
+            hint="The download may be incomplete, or made by another version of the model's code",
+        )
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
