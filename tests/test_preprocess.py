@@ -1,0 +1,117 @@
+"""preprocess: the files it writes, and shards that are balanced and cover everything once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pysam
+import pytest
+
+from segnt_tools.commands.main import run
+from segnt_tools.sequence.assembly import Assembly, Contig
+from segnt_tools.sequence.preparation import prepare
+from segnt_tools.sequence.shards import plan_shards, read_shards
+
+FASTA = ">one first\nACGTNNNNACGTacgtacgt\n>two\nnnnn\n>three\nRRACGTAC\nGGCC\n>four\nA\n"
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    (tmp_path / "a.fa").write_text(FASTA)
+    assert run(["preprocess", str(tmp_path / "a.fa"), "--out", str(tmp_path / "out"), "--min-length", "2"]) == 0
+    return tmp_path / "out"
+
+
+def test_tables(prepared: Path) -> None:
+    rows = [line.split("\t") for line in (prepared / "contigs.tsv").read_text().splitlines()]
+    assert [row[0] for row in rows] == ["#contig", "one", "two", "three", "four"]
+    assert [row[7] for row in rows[1:]] == [".", "only N", ".", "shorter than 2 bp"]
+    assert rows[3][5] == hashlib.md5(b"NNACGTACGGCC").hexdigest()
+    assert (prepared / "gaps.bed").read_text() == "one\t4\t8\ntwo\t0\t4\nthree\t0\t2\n"
+    assert (prepared / "softmasked.bed").read_text() == "one\t12\t20\ntwo\t0\t4\n"
+    report = json.loads((prepared / "preprocess.json").read_text())
+    assert report["ambiguity_letters_to_n"] == {"R": 2}
+    assert report["contigs_skipped"] == {"only N": 1, "shorter than 2 bp": 1}
+    assert report["n50"] == 20
+
+
+def test_the_copy_is_a_regular_indexed_fasta(prepared: Path) -> None:
+    with pysam.FastaFile(str(prepared / "assembly.fa.gz")) as fasta:
+        assert list(fasta.references) == ["one", "two", "three", "four"]
+        assert fasta.fetch("one", 2, 16) == "GTNNNNACGTacgt"
+        assert fasta.fetch("three") == "NNACGTACGGCC"
+
+
+def test_indices_equal_those_of_samtools(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    with (tmp_path / "a.fa").open("w") as handle:
+        for i in range(40):
+            handle.write(f">c{i}\n{''.join(random.choice(list('ACGTacgtn'), int(random.integers(1, 20_000))))}\n")
+    (tmp_path / "out").mkdir()
+    prepare(tmp_path / "a.fa", tmp_path / "out")
+    ours = {suffix: (tmp_path / "out" / f"assembly.fa.gz{suffix}").read_bytes() for suffix in (".fai", ".gzi")}
+    pysam.faidx(str(tmp_path / "out" / "assembly.fa.gz"))
+    assert ours == {suffix: (tmp_path / "out" / f"assembly.fa.gz{suffix}").read_bytes() for suffix in ours}
+
+
+def test_folder_and_fasta_give_the_same_assembly(prepared: Path, tmp_path: Path) -> None:
+    with Assembly.open(prepared) as folder, Assembly.open(tmp_path / "a.fa") as fasta:
+        assert folder.fingerprint == fasta.fingerprint
+        assert folder.contigs == fasta.contigs
+        assert folder.codes("one", 3, 18).tolist() == fasta.codes("one", 3, 18).tolist()
+        assert folder.sequence("three") == "NNACGTACGGCC"
+
+
+@pytest.mark.parametrize("content", ["", ">a\nACGT\n>a\nAC\n", ">a\nMLEP\n", ">a\nNNNN\n"])
+def test_bad_input_leaves_nothing_behind(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.fa").write_text(content)
+    assert run(["preprocess", str(tmp_path / "a.fa"), "--out", str(tmp_path / "out")]) == 2
+    assert list((tmp_path / "out").iterdir()) == []
+    error = capsys.readouterr().err
+    assert "a.fa" in error
+    assert "Traceback" not in error
+
+
+def test_output_folder_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.fa").write_text(FASTA)
+    (tmp_path / "out").write_text("")
+    assert run(["preprocess", str(tmp_path / "a.fa"), "--out", str(tmp_path / "out")]) == 2
+    assert "exists as a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
+@pytest.mark.parametrize("kind", ["one", "chromosomes", "dust", "mixed"])
+def test_shards_cover_every_base_once_and_are_balanced(kind: str, count: int) -> None:
+    random = np.random.default_rng(5)
+    lengths = {
+        "one": [1_000_003],
+        "chromosomes": [900_000, 500_000, 450_001],
+        "dust": random.integers(200, 3000, 500).tolist(),
+        "mixed": [5_000_000, 800_000, *random.integers(200, 30_000, 300).tolist()],
+    }[kind]
+    contigs = [Contig(f"c{i}", length, "") for i, length in enumerate(lengths)]
+    shards = plan_shards(contigs, count)
+    assert [shard.number for shard in shards] == list(range(1, count + 1))
+    held = sorted((p.contig, p.start, p.end) for shard in shards for p in shard.pieces)
+    for contig in contigs:
+        pieces = [(start, end) for name, start, end in held if name == contig.name]
+        assert pieces[0][0] == 0
+        assert pieces[-1][1] == contig.length
+        assert all(left[1] == right[0] for left, right in pairwise(pieces))
+    assert len({(p.contig, shard.group) for shard in shards for p in shard.pieces}) == len(contigs)
+    even = sum(lengths) / count
+    if kind != "chromosomes":
+        assert max(shard.bases for shard in shards) <= 1.6 * even
+
+
+def test_more_shards_than_bases() -> None:
+    shards = plan_shards([Contig("a", 2, ""), Contig("b", 1, "")], 10)
+    assert sum(shard.bases for shard in shards) == 3
+
+
+def test_shard_table_round_trip(prepared: Path) -> None:
+    assert [shard.bases for shard in read_shards(prepared)] == [32]
