@@ -7,9 +7,10 @@ import pytest
 
 from segnt_tools.elements import Strand
 from segnt_tools.errors import UsageError
-from segnt_tools.evaluation.genes import LEVELS, compare_genes, join_close
+from segnt_tools.evaluation.genes import LEVELS, compare_genes
 from segnt_tools.evaluation.regions import Region, parse_region, region_intervals
 from segnt_tools.gff.genemodel import Gene, Transcript
+from segnt_tools.labels.rules import join_close
 
 LENGTHS = {"c1": 10_000, "c2": 5_000}
 WHOLE = region_intervals([], LENGTHS)

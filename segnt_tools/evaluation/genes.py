@@ -31,12 +31,12 @@ import numpy as np
 from segnt_tools.elements import Strand
 from segnt_tools.gff.genemodel import Gene, Interval, Transcript
 from segnt_tools.labels.intervals import Intervals, intersect, length, overlaps, union
+from segnt_tools.labels.rules import join_close
 
 View = Literal["cds", "exon"]
 Chain = tuple[Interval, ...]
 Site = tuple[str, Strand]  # contig and strand
 
-JOIN_GAP = 5
 LEVELS = ("nucleotide", "exon", "intron", "intron_chain", "transcript", "gene")
 
 
@@ -93,17 +93,6 @@ class _Inventory:
     chains: set[tuple[Site, Chain]] = field(default_factory=set)
     genes: list[tuple[Site, tuple[Chain, ...]]] = field(default_factory=list)
     cut: dict[Site, list[Interval]] = field(default_factory=lambda: defaultdict(list))
-
-
-def join_close(parts: Iterable[Interval], gap: int = JOIN_GAP) -> Chain:
-    """Parts of a transcript, ascending, with gaps of at most `gap` bases closed."""
-    joined: list[Interval] = []
-    for start, end in sorted(parts):
-        if joined and start - joined[-1][1] <= gap:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return tuple(joined)
 
 
 def introns_of(chain: Chain) -> Chain:

@@ -87,12 +87,6 @@ def overlaps(intervals: ArrayLike, targets: Intervals) -> NDArray[np.bool_]:
     return hit
 
 
-def paint(row: NDArray[np.uint8], intervals: Intervals, start: int, value: int) -> None:
-    """Write `value` into a row of bases that begins at contig position `start`, wherever the intervals reach it."""
-    for left, right in (clip(intervals, start, start + len(row)) - start).tolist():
-        row[left:right] = value
-
-
 def from_mask(mask: NDArray[np.bool_], start: int = 0) -> Intervals:
     """Runs of True of a row of bases that begins at contig position `start`."""
     changes = np.diff(np.concatenate(([False], mask, [False])).astype(np.int8))
