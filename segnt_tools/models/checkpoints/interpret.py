@@ -65,13 +65,14 @@ def interpret(foreign: Foreign, name: str | None = None) -> Interpreted:
     ours = naming.fuse_qkv(ours)
     try:
         config, geometry, per_base = _configured(architecture, ours, foreign)
+        outputs = ours["head.proj.bias"].numel()
     except KeyError as error:
         raise CheckpointError(
-            f"tensor {error} is missing from this {architecture} checkpoint; layout: {foreign.layout}",
+            f"tensor {error.args[0]} is missing from this {architecture} checkpoint; layout: {foreign.layout}",
             file=foreign.folder,
         ) from error
     known = official(name) if name else official_of_folder(foreign.folder, architecture)
-    features = _features(foreign, ours["head.proj.bias"].numel() // (2 * per_base))
+    features = _features(foreign, outputs // (2 * per_base))
     if architecture == segment_nt.ARCHITECTURE and known is None:
         logger.info(
             "%s: all outputs are taken as trained; if this is segment_nt_multi_species, of which only the genic ones "
@@ -95,7 +96,9 @@ def interpret_trunk(foreign: Foreign) -> tuple[EncoderConfig, Tensors, tuple[str
     try:
         return _encoder_config(ours, foreign), ours, tuple(unknown)
     except KeyError as error:
-        raise CheckpointError(f"tensor {error} is missing from this NT-v2 checkpoint", file=foreign.folder) from error
+        raise CheckpointError(
+            f"tensor {error.args[0]} is missing from this NT-v2 checkpoint", file=foreign.folder
+        ) from error
 
 
 _TABLES: Mapping[tuple[str, Layout], naming.Table] = {

@@ -14,7 +14,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -106,7 +105,8 @@ def flatten_tree(tree: Tree) -> Tensors:
         if "unet1_d_segmentation_head" in module or module.partition("/")[0] == "u_net_head"
     }
     return {
-        f"{_module_name(module, heads)}|{name}": torch.from_numpy(np.ascontiguousarray(array).copy())
+        # A copy: native byte order, and writable as torch wants it.
+        f"{_module_name(module, heads)}|{name}": torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
         for module, parameters in tree.items()
         for name, array in parameters.items()
     }

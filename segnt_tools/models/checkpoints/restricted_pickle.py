@@ -28,8 +28,10 @@ from segnt_tools.errors import CheckpointError
 Tree = dict[str, dict[str, npt.NDArray[Any]]]
 
 _DTYPES = frozenset({"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"})
-LARGEST_FILE = 64 * 2**30
-"""Bytes of a compressed file's contents beyond which it is taken for a bomb; the largest official tree has 2.3 GB."""
+MOST_INFLATED = 100
+"""Contents this many times larger than their compressed file are taken for a bomb; weights shrink by less than two."""
+_ENOUGH = 2**24  # bytes that are always let through
+_PIECE = 2**26
 
 
 class UnsafePickleError(pickle.UnpicklingError):
@@ -41,13 +43,13 @@ class _Dtype:
 
     def __init__(self, code: object, *_flags: object) -> None:
         if not isinstance(code, str) or code.lstrip("<>|=") not in _DTYPES:
-            raise UnsafePickleError(f"array of type {code!r}")
+            raise UnsafePickleError("an array of something else than numbers")
         self.value = np.dtype(code)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         order = state[1] if len(state) > 1 else "="
-        if order not in ("<", ">", "|", "="):
-            raise UnsafePickleError(f"byte order {order!r}")
+        if not isinstance(order, str) or order not in ("<", ">", "|", "="):
+            raise UnsafePickleError("an unknown byte order")
         self.value = np.dtype(f"{order}{self.value.str[1:]}")
 
 
@@ -63,7 +65,8 @@ def _made(dtype: object, shape: object, data: object, fortran: object) -> npt.ND
 
 def _checked_shape(shape: object) -> tuple[int, ...]:
     if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
-        raise UnsafePickleError(f"array of shape {shape!r}")
+        # Not shown: a shape made of nested tuples could be endless as text.
+        raise UnsafePickleError("an array whose shape is no tuple of sizes")
     return shape
 
 
@@ -102,12 +105,17 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
     """So many bytes; read in pieces, so that a false size cannot ask for memory that the file does not fill."""
     pieces, left = [], size
     while left:
-        piece = stream.read(min(left, 2**26))
+        piece = stream.read(min(left, _PIECE))
         if not piece:
             raise EOFError(f"{left} of {size} bytes are missing")
         pieces.append(piece)
         left -= len(piece)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _ordered_dict() -> dict[str, Any]:
+    """OrderedDict is written as a call without arguments, then its items."""
+    return {}
 
 
 def _ndarray(*_arguments: object) -> None:
@@ -152,7 +160,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("joblib.numpy_pickle", "NumpyArrayWrapper"): _JoblibArray,
     ("jax._src.array", "_reconstruct_array"): _jax_array,
     ("jax._src.device_array", "reconstruct_device_array"): _jax_array,
-    ("collections", "OrderedDict"): dict,
+    ("collections", "OrderedDict"): _ordered_dict,
     ("_codecs", "encode"): _latin1,
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _reconstruct for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
@@ -164,7 +172,7 @@ _OPCODES = (
     "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT", "BININT1",
     "BININT2", "LONG", "LONG1", "BINFLOAT", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
     "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3",
-    "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "PUT", "BINPUT",
+    "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "EMPTY_DICT", "SETITEM", "SETITEMS", "PUT", "BINPUT",
     "LONG_BINPUT", "MEMOIZE", "GET", "BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "REDUCE", "NEWOBJ", "BUILD",
 )
 # fmt: on
@@ -193,7 +201,7 @@ class _Reader(pickle._Unpickler):
         stack: list[Any] = self.stack  # type: ignore[attr-defined]
         arguments, function = stack.pop(), stack[-1]
         if not any(function is allowed for allowed in _ALLOWED.values()) or not isinstance(arguments, tuple):
-            raise UnsafePickleError(f"a call of {function!r}")
+            raise UnsafePickleError(f"a call of a {type(function).__name__}")
         stack[-1] = function(*arguments)
 
     def _build(self) -> None:
@@ -206,46 +214,102 @@ class _Reader(pickle._Unpickler):
         if isinstance(made, _JoblibArray):
             stack[-1] = made.read(self._stream)
 
-    def _byte_array(self) -> None:
-        size: int = struct.unpack("<Q", self.read(8))[0]  # type: ignore[attr-defined]
-        self.append(self._framed(size))  # type: ignore[attr-defined]
-
     def _long_bytes(self) -> None:
+        """Bytes or a byte array; read in pieces, because Python's own unpickler trusts the size of a byte array."""
         size: int = struct.unpack("<Q", self.read(8))[0]  # type: ignore[attr-defined]
-        self.append(self._framed(size))  # type: ignore[attr-defined]
+        pieces = []
+        while size:
+            piece: bytes = self.read(min(size, _PIECE))  # type: ignore[attr-defined]
+            if not piece:
+                raise EOFError("the file ends within an array")
+            pieces.append(piece)
+            size -= len(piece)
+        self.append(b"".join(pieces))  # type: ignore[attr-defined]
 
-    def _framed(self, size: int) -> bytes:
-        if size > LARGEST_FILE:
-            raise UnsafePickleError(f"{size} bytes in one piece")
-        data: bytes = self.read(size)  # type: ignore[attr-defined]
-        return data
+    def _set_items(self) -> None:
+        """Put items into a dictionary whose keys are texts: hashing anything else could take for ever."""
+        items: list[Any] = self.pop_mark()  # type: ignore[attr-defined]
+        self._put(items)
+
+    def _set_item(self) -> None:
+        stack: list[Any] = self.stack  # type: ignore[attr-defined]
+        value, key = stack.pop(), stack.pop()
+        self._put([key, value])
+
+    def _put(self, items: list[Any]) -> None:
+        target = self.stack[-1]  # type: ignore[attr-defined]
+        if not isinstance(target, dict) or not all(isinstance(key, str) for key in items[::2]):
+            raise UnsafePickleError("a dictionary whose keys are no texts")
+        target.update(zip(items[::2], items[1::2], strict=True))
 
     dispatch[pickle.REDUCE[0]] = _reduce
     dispatch[pickle.NEWOBJ[0]] = _reduce
     dispatch[pickle.BUILD[0]] = _build
-    dispatch[pickle.BYTEARRAY8[0]] = _byte_array
+    dispatch[pickle.SETITEM[0]] = _set_item
+    dispatch[pickle.SETITEMS[0]] = _set_items
+    dispatch[pickle.BYTEARRAY8[0]] = _long_bytes
     dispatch[pickle.BINBYTES8[0]] = _long_bytes
 
 
-def _opened(path: Path) -> IO[bytes]:
-    """The file's contents, decompressed where joblib compressed them."""
-    raw = path.open("rb")
+class _Inflated(io.RawIOBase):
+    """The contents of a zlib stream."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw, self._inflate = raw, zlib.decompressobj()
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as one step goes."""
+        while not self._inflate.eof:
+            compressed = self._inflate.unconsumed_tail or self._raw.read(2**16)
+            if not compressed:
+                raise EOFError("the compressed stream has no end")
+            contents = self._inflate.decompress(compressed, len(buffer))
+            if contents:
+                buffer[: len(contents)] = contents
+                return len(contents)
+        return 0
+
+
+class _Limited(io.RawIOBase):
+    """A stream that ends with an error where more comes out of it than its file can honestly hold."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self._stream, self._left = stream, limit
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer as far as one step goes."""
+        contents = self._stream.read(len(buffer))
+        self._left -= len(contents)
+        if self._left < 0:
+            raise UnsafePickleError(f"more than {MOST_INFLATED} times the memory of its compressed file")
+        buffer[: len(contents)] = contents
+        return len(contents)
+
+
+def _decompressed(raw: IO[bytes], size: int) -> IO[bytes]:
+    """A file's contents, where joblib compressed them."""
     magic = raw.read(6)
     raw.seek(0)
+    contents: Any
     if magic[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value]
-    if magic[:3] == b"BZh":
-        return bz2.BZ2File(raw)
-    if magic[:6] == b"\xfd7zXZ\x00" or magic[:3] == b"\x5d\x00\x00":
-        return lzma.LZMAFile(raw)
-    if magic[:1] == b"\x78":
-        inflate = zlib.decompressobj()
-        with raw:
-            contents = inflate.decompress(raw.read(), LARGEST_FILE)
-        if not inflate.eof:
-            raise EOFError("the compressed stream has no end")
-        return io.BytesIO(contents)
-    return raw
+        contents = gzip.GzipFile(fileobj=raw)
+    elif magic[:3] == b"BZh":
+        contents = bz2.BZ2File(raw)
+    elif magic == b"\xfd7zXZ\x00" or magic[:3] == b"\x5d\x00\x00":
+        contents = lzma.LZMAFile(raw)  # noqa: SIM115  # it owns nothing: raw is closed by its opener
+    elif magic[:1] == b"\x78":
+        contents = io.BufferedReader(_Inflated(raw))
+    else:
+        return raw
+    return io.BufferedReader(_Limited(contents, MOST_INFLATED * size + _ENOUGH))
 
 
 def read_tree(path: Path) -> Tree:
@@ -255,8 +319,8 @@ def read_tree(path: Path) -> Tree:
         CheckpointError: the file asks for code, is damaged, or holds something else than such a tree.
     """
     try:
-        with _opened(path) as stream:
-            tree = _unwrapped(_Reader(stream).load())
+        with path.open("rb") as raw:
+            tree = _unwrapped(_Reader(_decompressed(raw, path.stat().st_size)).load())
     except UnsafePickleError as error:
         raise CheckpointError(
             f"not read, because it asks for more than arrays: {error}",
