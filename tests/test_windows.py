@@ -59,6 +59,7 @@ def test_models_without_n(seed: int) -> None:
     assert kept.tolist() == np.flatnonzero(~in_long_gap).tolist()
     for window in windows:
         assert window.length % SEGMENTNT.multiple == 0
+        assert window.start <= window.keep_from < window.keep_to <= window.start + window.length
         if length >= SEGMENTNT.shortest:
             assert window.start >= 0
             assert window.start + window.length <= length

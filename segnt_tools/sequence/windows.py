@@ -123,7 +123,7 @@ def _cover_segment(start: int, end: int, contig_length: int, geometry: WindowGeo
     size = bases - bases % geometry.multiple
     if size == bases:
         return [Window(start, size, start, end)]
-    border = end - min(size // 2, geometry.margin + bases - size)
+    border = start + size - min(geometry.margin, (2 * size - bases) // 2)  # in the middle of what both see, or near
     return [Window(start, size, start, border), Window(end - size, size, border, end)]
 
 

@@ -1,0 +1,145 @@
+"""From windows to bases: coordinates, batches, shards and strands, proven with a model that marks a known motif."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from motif_model import MOTIF, loaded_motif_model
+
+from segnt_tools.models.inference import Predictor
+from segnt_tools.quantisation import LOGIT_OF_CODE
+from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.codes import decode, encode, reverse_complement
+from segnt_tools.sequence.shards import Piece, plan_shards
+from segnt_tools.sequence.windows import WindowGeometry
+
+GEOMETRIES = {
+    "segmentnt": (WindowGeometry(length=240, multiple=24, shortest=24, longest=2400, margin=24), False),
+    "embedded": (WindowGeometry(length=240, multiple=48, shortest=48, longest=2400, margin=36, start_multiple=3), True),
+    "borzoi": (WindowGeometry(length=512, multiple=512, shortest=512, longest=512, margin=0, crop=160), True),
+}
+LENGTHS = [1, 5, 23, 24, 25, 47, 239, 240, 241, 263, 264, 265, 1000, 1237]
+
+
+def random_sequence(length: int, seed: int, gaps: bool) -> str:
+    random = np.random.default_rng(seed)
+    letters = list("".join(random.choice(list("ACGTacgt"), length)))
+    for _ in range(length // 60):
+        place = int(random.integers(0, max(1, length - len(MOTIF))))
+        motif = MOTIF if random.random() < 0.5 else decode(reverse_complement(encode(MOTIF)))
+        letters[place : place + len(MOTIF)] = list(motif[: length - place])
+    if gaps:
+        for _ in range(1 + length // 300):
+            start = int(random.integers(0, length))
+            size = int(random.choice([1, 2, 5, 50, 51, 90]))
+            letters[start : start + size] = "N" * len(letters[start : start + size])
+    return "".join(letters)
+
+
+def expected(sequence: str) -> np.ndarray:
+    """1 where a base belongs to the motif, -1 elsewhere, 0 at N; shape (2, bases)."""
+    upper = sequence.upper()
+    marks = np.full((2, len(sequence)), -1)
+    for row, motif in enumerate((MOTIF, decode(reverse_complement(encode(MOTIF))))):
+        for hit in re.finditer(f"(?={motif})", upper):
+            marks[row, hit.start() : hit.start() + len(motif)] = 1
+    marks[:, [letter == "N" for letter in upper]] = 0
+    return marks
+
+
+def predicted(assembly: Assembly, pieces: list[Piece], kind: str, **options) -> np.ndarray:
+    geometry, allows_n = GEOMETRIES[kind]
+    predictor = Predictor(loaded_motif_model(geometry, allows_n), quantised=False, **options)
+    return np.concatenate(list(predictor.predict(assembly, pieces)), axis=1)
+
+
+def signs(logits: np.ndarray) -> np.ndarray:
+    return np.where(np.isneginf(logits), 0, np.sign(logits)).astype(int)
+
+
+@pytest.fixture
+def assembly(tmp_path: Path):
+    records = {f"c{length}": random_sequence(length, length, gaps=False) for length in LENGTHS}
+    records |= {f"n{length}": random_sequence(length, length, gaps=True) for length in LENGTHS}
+    path = tmp_path / "a.fa"
+    path.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in records.items()))
+    with Assembly.open(path) as opened:
+        yield opened, records
+
+
+@pytest.mark.parametrize("kind", GEOMETRIES)
+@pytest.mark.parametrize("both_strands", [False, True])
+def test_every_base_of_every_contig_is_where_it_belongs(assembly, kind: str, both_strands: bool) -> None:
+    opened, records = assembly
+    for name, sequence in records.items():
+        pieces = [Piece(name, 0, len(sequence))]
+        found = signs(predicted(opened, pieces, kind, both_strands=both_strands))
+        assert found.shape == (2, len(sequence))
+        assert (found == expected(sequence)).all(), name
+
+
+@pytest.mark.parametrize("kind", GEOMETRIES)
+def test_shards_and_batches_do_not_change_anything(assembly, kind: str) -> None:
+    opened, _ = assembly
+    whole = predicted(opened, [Piece(c.name, 0, c.length) for c in opened.contigs], kind)
+    offsets = dict(zip(opened.lengths, np.cumsum([0, *opened.lengths.values()]), strict=False))
+    for count, batch in ((1, 8), (2, 1), (7, 3), (40, 5)):
+        for shard in plan_shards(opened.contigs, count):
+            part = predicted(opened, list(shard.pieces), kind, batch_size=batch)
+            position = 0
+            for piece in shard.pieces:
+                start = int(offsets[piece.contig]) + piece.start
+                assert (part[:, position : position + piece.bases] == whole[:, start : start + piece.bases]).all()
+                position += piece.bases
+
+
+@pytest.mark.parametrize("kind", ["segmentnt", "embedded"])
+@pytest.mark.parametrize("shift", range(-3, 4))
+def test_a_motif_at_a_window_border_and_gaps_around_it(tmp_path: Path, kind: str, shift: int) -> None:
+    geometry, _ = GEOMETRIES[kind]
+    for gap in (0, 1, 10, 60):
+        place = geometry.length - geometry.margin + shift
+        sequence = "C" * place + MOTIF + "N" * gap + "C" * 700
+        path = tmp_path / f"{gap}.fa"
+        path.write_text(f">a\n{sequence}\n")
+        with Assembly.open(path) as opened:
+            found = signs(predicted(opened, [Piece("a", 0, len(sequence))], kind))
+        assert (found == expected(sequence)).all()
+
+
+def test_lower_case_and_line_width_change_nothing(tmp_path: Path) -> None:
+    sequence = random_sequence(1000, 7, gaps=True)
+    forms = {
+        "upper": sequence.upper(),
+        "lower": sequence.lower(),
+        "wrapped": "\n".join(sequence[i : i + 60] for i in range(0, 1000, 60)),
+    }
+    results = []
+    for name, text in forms.items():
+        (tmp_path / name).write_text(f">a\n{text}\n")
+        with Assembly.open(tmp_path / name) as opened:
+            results.append(predicted(opened, [Piece("a", 0, 1000)], "embedded"))
+    assert (results[0] == results[1]).all()
+    assert (results[0] == results[2]).all()
+
+
+def test_codes_on_the_device_equal_quantised_logits(assembly) -> None:
+    opened, _ = assembly
+    pieces = [Piece("n1237", 0, 1237)]
+    geometry, allows_n = GEOMETRIES["embedded"]
+    codes = np.concatenate(list(Predictor(loaded_motif_model(geometry, allows_n)).predict(opened, pieces)), axis=1)
+    logits = predicted(opened, pieces, "embedded")
+    assert codes.dtype == np.uint8
+    assert np.isneginf(LOGIT_OF_CODE[codes]).tolist() == np.isneginf(logits).tolist()
+    finite = np.isfinite(logits)
+    assert np.abs(LOGIT_OF_CODE[codes][finite] - logits[finite]).max() <= 0.04
+
+
+def test_short_contigs_go_through_short_windows(assembly) -> None:
+    opened, _ = assembly
+    loaded = loaded_motif_model(*GEOMETRIES["embedded"])
+    list(Predictor(loaded).predict(opened, [Piece("c23", 0, 23), Piece("c47", 0, 47)]))
+    assert loaded.model.lengths_seen == {48}  # type: ignore[attr-defined]
