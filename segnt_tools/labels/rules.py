@@ -16,8 +16,9 @@ from itertools import pairwise
 
 Interval = tuple[int, int]
 
-# HISAT2's script joins exons with fewer bases than this between them: such gaps are frameshifts, not introns.
-JOIN_GAP = 5
+# HISAT2's script joins exons whose start lies at most 5 after the end before, in 1-based inclusive coordinates: gaps of
+# up to 4 bases, which are frameshifts rather than introns.
+JOIN_GAP = 4
 
 
 class SpliceSide(StrEnum):
