@@ -20,6 +20,7 @@ from segnt_tools.models.checkpoints.interpret import interpret, interpret_trunk
 from segnt_tools.models.checkpoints.layouts import WEIGHTS_FILE, Layout, layout_of, read_foreign, read_safetensors
 from segnt_tools.models.checkpoints.naming import Tensors
 from segnt_tools.models.nt_encoder import EncoderConfig, MaskedLanguageModel
+from segnt_tools.models.uninitialised import Uninitialised
 
 __all__ = ["WEIGHTS_FILE", "open_checkpoint", "open_trunk", "weights_sha256", "write_checkpoint"]
 
@@ -67,7 +68,7 @@ def open_trunk(folder: str | Path) -> tuple[EncoderConfig, Tensors]:
     if layout is Layout.OWN:
         raise CheckpointError("is a segmentation model, not an NT-v2 base model", file=place)
     config, tensors, unknown = interpret_trunk(read_foreign(layout, place))
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialised():
         model = MaskedLanguageModel(config)
     _check_against(model.state_dict(), tensors, unknown, layout, place, "NT-v2")
     return config, tensors
@@ -105,7 +106,7 @@ def _empty_model(card: Card) -> torch.nn.Module:
     """The card's model without memory for its weights."""
     from segnt_tools.models.registry import build  # the registry opens checkpoints: it imports this module
 
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialised():
         return build(card)
 
 
