@@ -1,0 +1,212 @@
+"""A training run from recipe to checkpoint folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from segnt_tools import __version__
+from segnt_tools.errors import CheckpointError, RecipeError, UsageError
+from segnt_tools.files import output_folder, write_text
+from segnt_tools.logs import logger
+from segnt_tools.models import codon_unet
+from segnt_tools.models.card import Card, DataSource
+from segnt_tools.models.checkpoints import open_checkpoint
+from segnt_tools.models.registry import find_checkpoint
+from segnt_tools.training.checkpoint import write_checkpoint
+from segnt_tools.training.class_data import ClassSource
+from segnt_tools.training.class_task import ClassTask, intron_quantiles, knows_utr, learn_codon_table, load_source
+from segnt_tools.training.loop import Outcome, Position, Trainer, make_fabric
+from segnt_tools.training.recipe import Recipe
+
+RUN_FOLDER = "training"
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What is not in the recipe because it depends on the machine.
+
+    Attributes:
+        recipe: the recipe file.
+        data: folder in which the recipe's relative paths start.
+        out: checkpoint folder to write.
+        device: cpu or cuda.
+        precision: float32 or bfloat16.
+        minutes: time limit, or None.
+        threads: processor cores a process uses.
+    """
+
+    recipe: Path
+    data: Path
+    out: Path
+    device: str = "cpu"
+    precision: str = "float32"
+    minutes: float | None = None
+    threads: int = 1
+
+
+def train(recipe: Recipe, options: RunOptions) -> Outcome:
+    """Run a recipe and write its checkpoint folder.
+
+    Raises:
+        RecipeError: the recipe does not fit the data or the network.
+        UsageError: the folder holds another run.
+    """
+    torch.set_num_threads(options.threads)
+    fabric = make_fabric(options.device, options.precision)
+    folder = output_folder(options.out)
+    runs = output_folder(folder / RUN_FOLDER)
+    if fabric.is_global_zero:
+        claim_folder(runs / RUN_FILE, recipe, folder)
+    sources = [load_source(data, options.data, options.recipe) for data in recipe.data]
+    torch.manual_seed(recipe.seed)
+    card, network = embedded_network(recipe, sources, options.out.name)
+    card = dataclasses.replace(card, data=provenance(recipe, sources))
+
+    def publish(weights: dict[str, Tensor], position: Position, figures: dict[str, float]) -> None:
+        write_checkpoint(folder, dataclasses.replace(card, metrics=metrics(position, figures)), weights)
+
+    task = ClassTask(network, sources, recipe)
+    trainer = Trainer(fabric, recipe, task, runs, minutes=options.minutes, publish=publish)
+    if fabric.is_global_zero:
+        logger.info(describe(fabric, recipe, network, sources))
+    outcome = trainer.run()
+    if fabric.is_global_zero:
+        publish(outcome.weights, outcome.position, outcome.validation)
+        logger.info(f"{outcome.stopped}; checkpoint in {folder}")
+    return outcome
+
+
+def describe(fabric: Fabric, recipe: Recipe, network: torch.nn.Module, sources: Sequence[ClassSource]) -> str:
+    """The first line of the log of a run."""
+    parameters = sum(p.numel() for p in network.parameters())
+    learnt = sum(stretch.length for source in sources for stretch in source.train)
+    return (
+        f"segnt_tools {__version__}: training {parameters / 1e6:.2f} M parameters on {learnt / 1e6:.1f} Mb of "
+        f"{len(sources)} genome(s) for {recipe.steps} steps on {fabric.world_size} x {fabric.device} "
+        f"({torch.get_num_threads()} threads each)"
+    )
+
+
+def claim_folder(file: Path, recipe: Recipe, folder: Path) -> None:
+    """Remember which recipe a folder belongs to, and refuse another one.
+
+    Raises:
+        UsageError: the folder holds a run of another recipe.
+    """
+    digest = hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()
+    if not file.exists():
+        write_text(file, json.dumps({"recipe_sha256": digest, "recipe": recipe.as_dict()}, indent=2) + "\n")
+        return
+    before = json.loads(file.read_text(encoding="utf-8"))
+    if before.get("recipe_sha256") != digest:
+        differing = ", ".join(_differences(before.get("recipe", {}), json.loads(json.dumps(recipe.as_dict()))))
+        raise UsageError(
+            f"the folder holds a run of another recipe (they differ in {differing})",
+            file=folder,
+            hint="Use the same recipe to go on, or another --out",
+        )
+
+
+def _differences(before: Any, now: Any, where: str = "") -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        names = dict.fromkeys([*before, *now])
+        return [
+            d for name in names for d in _differences(before.get(name), now.get(name), f"{where}.{name}".strip("."))
+        ]
+    return [] if before == now else [where]
+
+
+def embedded_network(recipe: Recipe, sources: Sequence[ClassSource], name: str) -> tuple[Card, codon_unet.CodonUNet]:
+    """Card and network of a run of the embedded architecture, new or from a base checkpoint, with codon statistics.
+
+    Raises:
+        CheckpointError: the base is of another architecture.
+        RecipeError: the recipe names another architecture.
+    """
+    base_weights: dict[str, Tensor] | None = None
+    base: Card | None = None
+    if recipe.model.base:
+        base, base_weights = open_checkpoint(find_checkpoint(recipe.model.base))
+        if base.architecture != codon_unet.ARCHITECTURE:
+            raise CheckpointError(
+                f"{recipe.model.base} is a {base.architecture} checkpoint; only {codon_unet.ARCHITECTURE} has classes"
+            )
+    elif recipe.model.architecture != codon_unet.ARCHITECTURE:
+        raise RecipeError(f"loss.kind = 'classes' needs architecture {codon_unet.ARCHITECTURE}")
+    card = _embedded_card(recipe, sources, name, base)
+    network = codon_unet.build(card)
+    if base_weights is not None:
+        network.load_state_dict(base_weights)
+    if recipe.model.codon_statistics or base is None:
+        network.codon_table.copy_(learn_codon_table(sources))
+    if recipe.model.train == "head":
+        for parameter_name, parameter in network.named_parameters():
+            parameter.requires_grad_(parameter_name.startswith("head"))
+    return card, network
+
+
+def _embedded_card(recipe: Recipe, sources: Sequence[ClassSource], name: str, base: Card | None) -> Card:
+    config = dict(base.config) if base else {}
+    config.update(recipe.model.config)
+    try:
+        network = codon_unet.CodonUNetConfig.from_mapping(config)
+    except CheckpointError as error:
+        raise RecipeError(f"model.config: {error.message}") from error
+    window = recipe.model.window or max(stage.window for stage in recipe.stage)
+    utr = knows_utr(sources)
+    shortest, mean = intron_quantiles(sources)
+    genes: dict[str, Any] = dict(base.genes) if base else dict(codon_unet.SPANS)
+    genes["utr"] = utr
+    genes["lncrna"] = False
+    if shortest:
+        genes.update(min_intron=max(shortest, 4), mean_intron=round(max(mean, shortest + 2.0), 1))
+    text = recipe.card
+    return codon_unet.make_card(
+        text.name or name,
+        text.summary or f"Gene finder for {text.clade or ', '.join(source.name for source in sources)}",
+        network,
+        codon_unet.geometry(window, recipe.model.margin),
+        utr_trained=utr,
+        licence=text.licence,
+        citation=text.citation,
+        clade=text.clade,
+        not_for=text.not_for,
+        genes=genes,
+    )
+
+
+def provenance(recipe: Recipe, sources: Sequence[ClassSource]) -> tuple[DataSource, ...]:
+    """What a run learnt from and chose by, for the card."""
+    rows = []
+    for data, source in zip(recipe.data, sources, strict=True):
+        for use, stretches in (("training", source.train), ("validation", source.validate)):
+            if stretches:
+                where = ", ".join(str(stretch) for stretch in stretches)
+                rows.append(DataSource(data.name, data.origin, data.licence, f"{use}: {where}"))
+    return tuple(rows)
+
+
+def metrics(position: Position, figures: dict[str, float]) -> dict[str, Any]:
+    """What the card says about the run; accuracy is added by segnt evaluate."""
+    return {
+        "training": {
+            "steps": position.step,
+            "bases": position.bases,
+            "minutes": round(position.seconds / 60, 1),
+            "python": ".".join(str(n) for n in sys.version_info[:2]),
+            "torch": torch.__version__,
+        },
+        "validation": {name: round(value, 5) for name, value in figures.items() if value == value},
+    }
