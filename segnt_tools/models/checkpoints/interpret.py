@@ -73,7 +73,7 @@ def interpret(foreign: Foreign, name: str | None = None) -> Interpreted:
         ) from error
     known = official(name) if name else official_of_folder(foreign.folder, architecture)
     features = _features(foreign, outputs // (2 * per_base))
-    if architecture == segment_nt.ARCHITECTURE and known is None:
+    if architecture == segment_nt.ARCHITECTURE and known is None and name is None:
         logger.info(
             "%s: all outputs are taken as trained; if this is segment_nt_multi_species, of which only the genic ones "
             "are, add it with segnt models add --name segment_nt_multi_species",
