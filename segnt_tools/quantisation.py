@@ -1,7 +1,7 @@
 """Probabilities in 8 bits: a linear code of the logit.
 
 Code 0 is probability 0 (an N, or no prediction). Codes 1 to 255 are logits from -10 to 10 in steps of 20/254 = 0.0787,
-so that rounding changes a logit by at most 0.0394 and a probability by at most 0.0099 (at 0.5; by less than 4 % of the
+so that rounding changes a logit by at most 0.0394 and a probability by at most 0.0099 (at 0.5; by at most 4.1 % of the
 smaller of p and 1-p elsewhere). Logits beyond the ends are clipped to probabilities 0.0000454 and 0.9999546.
 """
 

@@ -1,0 +1,218 @@
+"""The tracks file: round trips, several files as one, damage, and export to other formats."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pyBigWig
+import pytest
+
+from segnt_tools.commands.main import run
+from segnt_tools.elements import Track
+from segnt_tools.errors import TracksError, UsageError
+from segnt_tools.quantisation import PROBABILITY_OF_CODE, code_at_least, quantise
+from segnt_tools.sequence.assembly import Contig
+from segnt_tools.sequence.shards import Piece
+from segnt_tools.tracks.export import Region
+from segnt_tools.tracks.file import Encoding, TracksHeader, TracksReader, tracks_writer
+
+CONTIGS = (Contig("a", 600_000, "1"), Contig("b/x", 7, "2"), Contig("c", 1000, "3"))
+TRACKS = (Track.parse("exon+"), Track.parse("exon-"), Track.parse("enhancer_Tissue_specific"))
+
+
+def header(**changes) -> TracksHeader:
+    values = {"tracks": TRACKS, "encoding": Encoding.LOGIT8, "assembly": "x", "model": "m", "model_fingerprint": "f"}
+    return TracksHeader(**(values | changes))
+
+
+def logits(bases: int, seed: int = 0) -> np.ndarray:
+    values = np.random.default_rng(seed).normal(0, 4, (len(TRACKS), bases)).astype(np.float32)
+    values[:, ::97] = -np.inf
+    return values
+
+
+def write(path: Path, pieces: list[Piece], values: np.ndarray, **changes) -> Path:
+    with tracks_writer(path, header(**changes), CONTIGS, pieces) as writer:
+        for start in range(0, values.shape[1], 70_001):
+            writer.write(values[:, start : start + 70_001])
+    return path
+
+
+def whole(contig: Contig) -> Piece:
+    return Piece(contig.name, 0, contig.length)
+
+
+@pytest.mark.parametrize(("encoding", "tolerance"), [("uint8", 0.04), ("float16", 0.01), ("float32", 0)])
+def test_round_trip(tmp_path: Path, encoding: str, tolerance: float) -> None:
+    values = logits(600_007)
+    limit = 10 if encoding == "uint8" else 99
+    path = write(tmp_path / "t.h5", [whole(CONTIGS[0]), whole(CONTIGS[1])], values, encoding=Encoding(encoding))
+    with TracksReader(path) as reader:
+        assert reader.contigs == CONTIGS[:2]
+        assert reader.tracks == TRACKS
+        for contig, start, end, offset in (("a", 0, 600_000, 0), ("a", 262_100, 262_200, 0), ("b/x", 2, 7, 600_000)):
+            expected = values[:, offset + start : offset + end]
+            found = reader.logits(contig, start, end)
+            assert np.isneginf(found).tolist() == np.isneginf(expected).tolist()
+            known = np.isfinite(expected)
+            assert np.abs(found[known] - np.clip(expected[known], -limit, limit)).max() <= tolerance
+            probability = reader.probability(contig, start, end)
+            assert np.abs(probability - 1 / (1 + np.exp(-expected.astype(float)))).max() < 0.01
+            assert (probability[~known] == 0).all()
+        assert (reader.logits("a", 5, 9, [2]) == reader.logits("a", 5, 9)[2:]).all()
+
+
+def test_labels_are_zero_one_or_masked(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).choice([0, 1, 255], (3, 1000)).astype(np.uint8)
+    path = write(tmp_path / "l.h5", [whole(CONTIGS[2])], values, encoding=Encoding.LABEL)
+    with TracksReader(path) as reader:
+        assert reader.header.kind == "label"
+        found = reader.probability("c", 0, 1000)
+        assert np.isnan(found).tolist() == (values == 255).tolist()
+        assert (found[values < 2] == values[values < 2]).all()
+
+
+def test_pieces_of_a_contig_in_several_files_read_as_one(tmp_path: Path) -> None:
+    values = logits(600_000)
+    one = write(tmp_path / "1.h5", [Piece("a", 0, 250_000)], values[:, :250_000], shard=1)
+    two = write(
+        tmp_path / "2.h5",
+        [Piece("a", 250_000, 600_000), whole(CONTIGS[1])],
+        np.hstack([values[:, 250_000:], logits(7)]),
+        shard=2,
+    )
+    with TracksReader([two, one]) as reader:
+        reader.require_whole_contigs()
+        assert (reader.values("a", 249_000, 251_000) == quantise(values[:, 249_000:251_000])).all()
+    with TracksReader(two) as reader:
+        with pytest.raises(TracksError, match="contig a of 600000 bases is not complete: there are 250001-600000"):
+            reader.require_whole_contigs()
+        with pytest.raises(TracksError, match="no values for a:1-10"):
+            reader.values("a", 0, 10)
+    assert run(["tracks", "cat", str(one), str(two), "--out", str(tmp_path / "all.h5"), "-q"]) == 0
+    with TracksReader(tmp_path / "all.h5") as reader:
+        assert (reader.values("a", 0, 600_000) == quantise(values)).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_fingerprint": "g"}, "differs from .* in model"),
+        ({"assembly": "y"}, "differs from .* in assembly"),
+        ({"tracks": TRACKS[::-1]}, "differs from .* in tracks"),
+        ({"settings": {"window": 3}}, "differs from .* in settings"),
+    ],
+)
+def test_files_that_do_not_belong_together(tmp_path: Path, changes: dict, message: str) -> None:
+    one = write(tmp_path / "1.h5", [Piece("c", 0, 500)], logits(500))
+    two = write(tmp_path / "2.h5", [Piece("c", 500, 1000)], logits(500), **changes)
+    with pytest.raises(TracksError, match=message):
+        TracksReader([one, two])
+
+
+def test_the_same_shard_twice(tmp_path: Path) -> None:
+    one = write(tmp_path / "1.h5", [Piece("c", 0, 500)], logits(500))
+    with pytest.raises(TracksError, match="as well"):
+        TracksReader([one, one])
+
+
+def test_damage_is_named_not_computed_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "t.h5", [whole(CONTIGS[0])], logits(600_000))
+    content = path.read_bytes()
+    (tmp_path / "empty.h5").write_bytes(b"")
+    (tmp_path / "text.h5").write_text("hello")
+    (tmp_path / "cut.h5").write_bytes(content[: len(content) // 2])
+    with h5py.File(tmp_path / "other.h5", "w") as other:
+        other["x"] = 1
+    (tmp_path / "noise.h5").write_bytes(content)
+    with h5py.File(tmp_path / "noise.h5", "r+") as file:
+        file["values"].id.write_direct_chunk((0, 0), b"no zlib stream")
+    for name in ("none", "empty", "text", "cut", "other", "noise"):
+        assert (
+            run(["tracks", "export", "--format", "npz", "--out", str(tmp_path / "o"), str(tmp_path / f"{name}.h5")])
+            == 2
+        )
+        error = capsys.readouterr().err
+        assert f"{name}.h5" in error
+        assert "bug" not in error
+
+
+def test_a_writer_that_stops_early_leaves_no_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(TracksError, match="10 of 1000 bases"),
+        tracks_writer(tmp_path / "t.h5", header(), CONTIGS, [whole(CONTIGS[2])]) as writer,
+    ):
+        writer.write(logits(10))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bigwig_and_bedgraph_hold_what_the_tracks_hold(tmp_path: Path) -> None:
+    values = logits(1000)
+    path = write(tmp_path / "t.h5", [whole(CONTIGS[2])], values)
+    for name in ("bigwig", "bedgraph"):
+        assert run(["tracks", "export", "--format", name, "--out", str(tmp_path), str(path), "-q"]) == 0
+    with TracksReader(path) as reader:
+        expected = reader.probability("c", 0, 1000)
+    known = np.isfinite(values)
+    for row, name in enumerate(("exon.plus", "exon.minus", "enhancer_Tissue_specific")):
+        with pyBigWig.open(str(tmp_path / f"{name}.bw")) as bigwig:
+            assert bigwig.chroms() == {"c": 1000}
+            found = np.array(bigwig.values("c", 0, 1000))
+        assert np.isnan(found).tolist() == (~known[row]).tolist()
+        assert np.abs(found - expected[row])[known[row]].max() <= 0.0051
+        text = np.full(1000, np.nan)
+        with gzip.open(tmp_path / f"{name}.bedGraph.gz", "rt") as file:
+            lines = file.readlines()
+        for line in lines:
+            _, start, end, value = line.split("\t")
+            text[int(start) : int(end)] = float(value)
+        assert np.allclose(text, found, equal_nan=True, atol=1e-6)
+
+
+def test_npz_of_contigs_with_odd_names_and_of_regions(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.h5", [whole(CONTIGS[1]), whole(CONTIGS[2])], logits(1007))
+    assert run(["tracks", "export", "--format", "npz", "--out", str(tmp_path / "o"), str(path), "-q"]) == 0
+    with np.load(tmp_path / "o" / "b_x.npz") as file:
+        assert file["probability"].shape == (7, 3)
+        assert file["probability"].dtype == np.float32
+        assert file["tracks"].tolist() == ["exon+", "exon-", "enhancer_Tissue_specific"]
+    command = [
+        "tracks",
+        "export",
+        "--format",
+        "npz",
+        "--element",
+        "exon",
+        "--region",
+        "c:11-30",
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    assert run([*command, str(path), "-q"]) == 0
+    with np.load(tmp_path / "r" / "c.11-30.npz") as file, TracksReader(path) as reader:
+        assert (file["probability"] == reader.probability("c", 10, 30, [0, 1]).T).all()
+
+
+def test_regions_are_written_as_in_samtools() -> None:
+    lengths = {"chr1": 5000, "a:b": 9}
+    assert Region.parse("chr1:1,001-2,000", lengths) == Region("chr1", 1000, 2000)
+    assert Region.parse("chr1", lengths) == Region("chr1", 0, 5000)
+    assert Region.parse("a:b", lengths) == Region("a:b", 0, 9)
+    assert Region.parse("a:b:2-3", lengths) == Region("a:b", 1, 3)
+    for wrong in ("chr2", "chr1:0-5", "chr1:6-5", "chr1:1-5001", "chr1:x-y"):
+        with pytest.raises(UsageError):
+            Region.parse(wrong, lengths)
+
+
+def test_the_quantisation_is_as_exact_as_documented() -> None:
+    fine = np.linspace(-10, 10, 100_001, dtype=np.float32)
+    exact = 1 / (1 + np.exp(-fine.astype(float)))
+    error = np.abs(PROBABILITY_OF_CODE[quantise(fine)] - exact)
+    assert error.max() <= 0.0099
+    assert (error <= 0.041 * np.minimum(exact, 1 - exact) + 1e-7).all()
+    assert quantise(np.array([-np.inf, np.nan, -99, 99], dtype=np.float32)).tolist() == [0, 0, 1, 255]
+    assert code_at_least(0.5) == 128
+    assert PROBABILITY_OF_CODE[128] == 0.5
