@@ -21,9 +21,8 @@ from segnt_tools.files import output_folder, write_text
 from segnt_tools.logs import logger
 from segnt_tools.models import codon_unet
 from segnt_tools.models.card import Card, DataSource
-from segnt_tools.models.checkpoints import open_checkpoint
-from segnt_tools.models.registry import find_checkpoint
-from segnt_tools.training.checkpoint import write_checkpoint
+from segnt_tools.models.checkpoints import open_checkpoint, write_checkpoint
+from segnt_tools.models.registry import choose_device, find_checkpoint
 from segnt_tools.training.class_data import ClassSource
 from segnt_tools.training.class_task import ClassTask, intron_quantiles, knows_utr, learn_codon_table, load_source
 from segnt_tools.training.loop import Outcome, Position, Trainer, make_fabric
@@ -31,6 +30,8 @@ from segnt_tools.training.recipe import Recipe
 
 RUN_FOLDER = "training"
 RUN_FILE = "run.json"
+# Half the size; the weights' rounding is far below what bfloat16 arithmetic adds.
+STORED_DTYPE = torch.float16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def train(recipe: Recipe, options: RunOptions) -> Outcome:
     card = dataclasses.replace(card, data=provenance(recipe, sources))
 
     def publish(weights: dict[str, Tensor], position: Position, figures: dict[str, float]) -> None:
-        write_checkpoint(folder, dataclasses.replace(card, metrics=metrics(position, figures)), weights)
+        stored = {n: w.to(STORED_DTYPE) if w.is_floating_point() else w for n, w in weights.items()}
+        write_checkpoint(folder, dataclasses.replace(card, metrics=metrics(position, figures)), stored)
 
     task = ClassTask(network, sources, recipe)
     trainer = Trainer(fabric, recipe, task, runs, minutes=options.minutes, publish=publish)
@@ -86,6 +88,22 @@ def train(recipe: Recipe, options: RunOptions) -> Outcome:
         publish(outcome.weights, outcome.position, outcome.validation)
         logger.info(f"{outcome.stopped}; checkpoint in {folder}")
     return outcome
+
+
+def choose_training_device(device: str) -> str:
+    """`cpu` or `cuda` for an option value.
+
+    Raises:
+        UsageError: the device is not there.
+    """
+    return choose_device(device.partition(":")[0]).type
+
+
+def choose_training_precision(precision: str, device: str) -> str:
+    """float32 or bfloat16 for an option value; CPUs rarely gain from bfloat16 (see docs)."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 
 def describe(fabric: Fabric, recipe: Recipe, network: torch.nn.Module, sources: Sequence[ClassSource]) -> str:

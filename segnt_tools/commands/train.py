@@ -1,0 +1,124 @@
+"""Train a model from a recipe, or adapt one to your own genome.
+
+RECIPE is a TOML file that describes the run completely: genomes, network, loss, optimiser, stages. The recipes of the
+embedded models and of the paper's are in the folder recipes/ of the repository. A killed run goes on exactly where its
+last saved state was when the same command is given again. Several devices: start it with torchrun.
+
+To adapt the embedded model to a genome with some trusted genes, in minutes:
+
+  segnt train recipes/adapt.toml --genome genome.fa --annotation genes.gff3 --minutes 5 --out my_model
+  segnt annotate assembly.fa --model my_model --out results
+"""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from segnt_tools.commands.common import add_common_options, write_report
+from segnt_tools.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of segnt train."""
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file that describes the run")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder to write")
+    data = parser.add_argument_group("data", "Instead of what the recipe says about its first genome.")
+    data.add_argument(
+        "--data", type=Path, metavar="DIR", help="where relative paths start (default: the recipe's folder)"
+    )
+    data.add_argument("--genome", type=Path, metavar="FASTA", help="genome to learn from")
+    data.add_argument("--annotation", type=Path, metavar="GFF3", help="its genes, as GFF3 or GTF")
+    data.add_argument("--labels", type=Path, metavar="H5", help="its labels, from segnt labels")
+    data.add_argument("--base", metavar="NAME|FOLDER", help="checkpoint to start from")
+    data.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any other value of the recipe, such as optimiser.rate=0.01 or stage.0.steps=500",
+    )
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", default="auto", metavar="auto|cpu|cuda", help="where to train")
+    machine.add_argument(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="arithmetic; auto: bfloat16 on a GPU that has it, else float32",
+    )
+    machine.add_argument(
+        "--minutes", type=float, metavar="M", help="finish within this time, in fewer steps than the recipe says"
+    )
+    add_common_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train."""
+    from segnt_tools.training.recipe import Recipe
+
+    if args.minutes is not None and args.minutes <= 0:
+        raise UsageError(f"--minutes {args.minutes:g} leaves no time to train")
+    recipe = Recipe.read(args.recipe, settings_of(args))
+    # Only now, so that a mistake in the recipe is told at once.
+    from segnt_tools.training.run import RunOptions, choose_training_device, choose_training_precision, train
+
+    device = choose_training_device(args.device)
+    outcome = train(
+        recipe,
+        RunOptions(
+            recipe=args.recipe,
+            data=args.data or args.recipe.parent,
+            out=args.out,
+            device=device,
+            precision=choose_training_precision(args.precision, device),
+            minutes=args.minutes,
+            threads=args.threads,
+        ),
+    )
+    values = {
+        "stopped": outcome.stopped,
+        "steps": outcome.position.step,
+        "bases": outcome.position.bases,
+        "best_step": outcome.position.best_step,
+        "validation": outcome.validation,
+    }
+    write_report(args.json, "train", values)
+    return 0
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Values that the command line puts in place of the recipe's.
+
+    Raises:
+        UsageError: `--set` without a value, or a file that is not there.
+    """
+    settings: dict[str, Any] = {}
+    for option, key in (("genome", "data.0.genome"), ("annotation", "data.0.annotation"), ("labels", "data.0.labels")):
+        path: Path | None = getattr(args, option)
+        if path is None:
+            continue
+        if not path.exists():
+            raise UsageError(f"--{option}: no such file", file=path)
+        settings[key] = str(path.resolve())
+    if args.labels is not None and args.annotation is None:
+        settings["data.0.annotation"] = ""
+    if args.genome is not None:
+        settings["data.0.name"] = args.genome.name
+    if args.base is not None:
+        settings["model.base"] = args.base
+    for text in args.set:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"--set {text}: give KEY=VALUE")
+        settings[name.strip()] = _toml_value(value.strip())
+    return settings
+
+
+def _toml_value(text: str) -> Any:
+    """A value as TOML has it; plain words need no quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
