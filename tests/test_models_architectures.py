@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -126,6 +125,7 @@ def test_configuration_survives_its_card(module):
 def test_geometries():
     assert (segment_nt.GEOMETRY.length, segment_nt.GEOMETRY.multiple) == (30_000, 24)
     assert segment_nt.GEOMETRY.core % 24 == 0
+    assert segment_nt.GEOMETRY.longest == 50_016  # 50 kb in whole groups of four tokens; segnt predict warns beyond
     assert segment_enformer.GEOMETRY.valid(196_608) == (0, 196_608)
     assert segment_borzoi.GEOMETRY.valid(524_288) == (163_840, 360_448)
     assert BorzoiConfig().crop * BorzoiConfig().bases == segment_borzoi.GEOMETRY.crop
@@ -236,17 +236,6 @@ def test_lengths():
         model.class_logits(torch.zeros(1, 4, dtype=torch.long))
     with torch.inference_mode():
         assert model(_codes(1, 24)).shape == (1, 24, 14)
-
-
-def test_windows_beyond_fifty_kb_warn_once(caplog):
-    model = _small_segment_nt()
-    with caplog.at_level(logging.WARNING), torch.inference_mode():
-        model(_codes(1, 50_016))
-        assert not caplog.records
-        assert model(_codes(1, 50_040)).shape == (1, 50_040, 14)
-        model(_codes(1, 50_040))
-    assert len(caplog.records) == 1
-    assert "50 kb" in caplog.text
 
 
 @pytest.mark.parametrize(("dtype", "worst"), [(torch.bfloat16, 0.05), (torch.float16, 0.01)])

@@ -7,7 +7,6 @@ Numerically equal to the official JAX code (see tests/test_models_golden.py). Wi
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,15 +24,10 @@ from segnt_tools.sequence.windows import WindowGeometry
 
 ARCHITECTURE = "segment_nt"
 BASES = 6
-LONGEST_DESCRIBED = 50_016
-"""Windows up to here are described by the authors (50 kb, rounded up to a multiple of 24)."""
-
-# The margin is a choice, not a measurement: the U-Net reaches 138 bp, and users report a drop at the last base of a
-# window; 1,008 bp give every kept base that and some context on both sides, for 7 % more work. To be replaced by the
-# measured edge curve.
-GEOMETRY = WindowGeometry(length=30_000, multiple=BASES * POOLED, shortest=24, longest=100_008, margin=1_008)
-
-_log = logging.getLogger(__name__)
+# The longest window is what the authors describe, 50 kb, rounded up. The margin is a choice, not a measurement: the
+# U-Net reaches 138 bp, and users report a drop at the last base of a window; 1,008 bp give every kept base that and
+# some context on both sides, for 7 % more work. To be replaced by the measured edge curve.
+GEOMETRY = WindowGeometry(length=30_000, multiple=BASES * POOLED, shortest=24, longest=50_016, margin=1_008)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +64,6 @@ class SegmentNT(SegmentationModel):
         self.tokenizer = KmerTokenizer(BASES)
         self.encoder = NTEncoder(config.encoder)
         self.head = UNetHead(config.encoder.width, config.head_channels, BASES, len(card.tracks))
-        self._warned = False
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         """Base codes (batch, length) without N to logits (batch, length, tracks).
@@ -81,9 +74,6 @@ class SegmentNT(SegmentationModel):
         length = codes.shape[1]
         if length % GEOMETRY.multiple:
             raise UsageError(f"a window of {length} bp is no multiple of {GEOMETRY.multiple}")
-        if length > LONGEST_DESCRIBED and not self._warned:
-            _log.warning("windows of %d bp: nothing is claimed for SegmentNT beyond 50 kb", length)
-            self._warned = True
         tokens = self.tokenizer.window_tokens(codes)
         classes: torch.Tensor = self.head(self.encoder(tokens, may_pad=False)[:, 1:])
         return classes[..., 1] - classes[..., 0]
