@@ -392,7 +392,7 @@ class TracksReader:
             with self._lock:
                 _, packed = self._files[file]["values"].id.read_direct_chunk((row, number * bases))
             chunk = np.frombuffer(isal_zlib.decompress(packed), dtype=self.header.encoding.dtype)
-        except (OSError, IsalError, ValueError) as error:
+        except (OSError, IsalError, ValueError) as error:  # type: ignore[misc]  # its stub says it is no class
             raise TracksError(
                 f"the file is damaged ({error})", file=self.paths[file], hint="Run segnt predict again"
             ) from error

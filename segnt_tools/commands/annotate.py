@@ -1,0 +1,249 @@
+"""The whole chain in one command: an assembly in, annotation files out.
+
+Writes into --out:
+
+  genes.gff3        gene models: gene, mRNA, exon, CDS, UTR, with strand, phase and score
+  proteins.fa, cds.fa, transcripts.fa   their sequences
+  elements.gff3, elements.bed           intervals of every element, with the mean probability as score
+  tracks/           probability of every element as bigWig
+  report.html       the page to open first
+  annotate.json     what was done, with which model, in numbers
+  contigs.tsv, gaps.bed                 contigs with the reason for every skipped one; runs of N
+
+A run that was interrupted, killed or out of time goes on where it stopped when the same command is given again, and
+repeats only the shard in flight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segnt_tools import __version__
+from segnt_tools.commands import call_genes, call_peaks, preprocess
+from segnt_tools.commands.common import add_common_options, require_same_settings, write_report
+from segnt_tools.commands.predict import PredictOptions, add_predict_options, load, predict_shard
+from segnt_tools.commands.tracks import export_tracks
+from segnt_tools.errors import AssemblyError, UsageError
+from segnt_tools.files import atomic_path, output_folder, remove_leftovers
+from segnt_tools.logs import logger
+from segnt_tools.peaks.output import default_tracks
+from segnt_tools.sequence.assembly import CONTIGS_FILE, Assembly
+from segnt_tools.sequence.preparation import GAPS_FILE
+from segnt_tools.sequence.shards import read_shards
+from segnt_tools.tracks.export import track_file_name
+from segnt_tools.tracks.file import TracksReader
+
+if TYPE_CHECKING:
+    from segnt_tools.models.registry import LoadedModel
+
+INTERMEDIATE = "intermediate"
+SETTINGS_FILE = "settings.json"
+SUMMARY_FILE = "annotate.json"
+REPORT_FILE = "report.html"
+STEPS = ("genes", "elements", "tracks", "report")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of segnt annotate."""
+    parser.add_argument("assembly", type=Path, metavar="ASSEMBLY", help="FASTA file")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
+    preprocess.add_preprocess_options(parser)
+    add_predict_options(parser)
+    call_peaks.add_peak_options(parser)
+    call_genes.add_gene_options(parser)
+    group = parser.add_argument_group("outputs")
+    group.add_argument("--skip", action="append", choices=STEPS, default=[], help="leave this part out (repeatable)")
+    group.add_argument("--keep-intermediate", action="store_true", help="keep the tracks files of all shards")
+    add_common_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run or resume the chain."""
+    annotation = _Annotation(args)
+    if annotation.is_complete():
+        logger.info("%s is complete: nothing to do", args.out)
+    else:
+        annotation.carry_out()
+    write_report(args.json, "annotate", annotation.summary())
+    return 0
+
+
+@dataclass
+class _Annotation:
+    """One run of the chain in its output folder."""
+
+    args: argparse.Namespace
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.args.out)
+
+    @property
+    def prepared(self) -> Path:
+        return self.folder / INTERMEDIATE / "assembly"
+
+    @property
+    def shard_folder(self) -> Path:
+        return self.folder / INTERMEDIATE / "shards"
+
+    @cached_property
+    def options(self) -> PredictOptions:
+        return PredictOptions.from_arguments(self.args)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the results; two runs with equal settings give equal files."""
+        from segnt_tools.models.registry import checkpoint_fingerprint, find_checkpoint
+
+        values = vars(self.args)
+        ignored = {
+            *("run", "command", "assembly", "out", "quiet", "debug", "json", "threads", "batch_size"),
+            *("keep_intermediate", "action_function"),
+        }
+        settings: dict[str, Any] = {
+            "assembly_sha256": _digest(self.args.assembly),
+            "model_fingerprint": checkpoint_fingerprint(find_checkpoint(self.args.model)),
+            "version": __version__,
+        }
+        settings |= {key: value for key, value in values.items() if key not in ignored}
+        return dict(json.loads(json.dumps(settings, default=str)))
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The model, loaded when the first shard needs it."""
+        return load(self.options)
+
+    def is_complete(self) -> bool:
+        """Whether an earlier run with the same settings has finished.
+
+        Raises:
+            UsageError: the folder holds results made with other settings.
+        """
+        path = self.folder / SUMMARY_FILE
+        if not path.exists():
+            return False
+        try:
+            earlier = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        except (OSError, KeyError, ValueError) as error:
+            raise UsageError(f"cannot read the summary of an earlier run ({error})", file=path) from error
+        output_folder(self.folder / INTERMEDIATE)
+        settings = self.folder / INTERMEDIATE / SETTINGS_FILE
+        if not settings.exists():
+            settings.write_text(json.dumps(earlier), encoding="utf-8")
+        require_same_settings(settings, self.settings, "results")
+        self._clean_up()
+        return True
+
+    def carry_out(self) -> None:
+        """Do what is not done yet."""
+        output_folder(self.folder / INTERMEDIATE)
+        require_same_settings(self.folder / INTERMEDIATE / SETTINGS_FILE, self.settings, "results")
+        for folder in (self.folder, self.prepared, self.shard_folder, self.folder / "tracks"):
+            remove_leftovers(folder)
+        self._step("preprocess", self._preprocess)
+        with Assembly.open(self.prepared) as assembly:
+            paths = self._predict(assembly)
+            self._step("elements", lambda: self._elements(paths, assembly))
+            self._step("genes", lambda: self._genes(paths, assembly))
+            self._step("tracks", lambda: self._bigwigs(paths))
+        for name in (CONTIGS_FILE, GAPS_FILE):
+            with atomic_path(self.folder / name) as temporary:
+                shutil.copyfile(self.prepared / name, temporary)
+        self._step("report", self._report)
+        write_report(self.folder / SUMMARY_FILE, "annotate", self.summary())
+        self._clean_up()
+
+    def _step(self, name: str, function: Callable[[], dict[str, Any]]) -> None:
+        """Do a step unless its report says that it is done; the report is written last."""
+        if name in self.args.skip or self._step_report(name).exists():
+            return
+        values = function()
+        write_report(self._step_report(name), name, values)
+
+    def _step_report(self, name: str) -> Path:
+        return self.folder / INTERMEDIATE / f"{name}.json"
+
+    def _preprocess(self) -> dict[str, Any]:
+        args = self.args
+        result = preprocess.preprocess(args.assembly, self.prepared, args.shards, args.shard_size, args.min_length)
+        return preprocess.summary(result)
+
+    def _predict(self, assembly: Assembly) -> list[Path]:
+        output_folder(self.shard_folder)
+        paths = []
+        for shard in read_shards(self.prepared):
+            path = self.shard_folder / f"{shard.number:05d}.h5"
+            if not path.exists():
+                predict_shard(assembly, shard, self.loaded, self.options, path)
+            paths.append(path)
+        return paths
+
+    def _elements(self, paths: list[Path], assembly: Assembly) -> dict[str, Any]:
+        thresholds = call_peaks.given_thresholds(self.args)
+        return call_peaks.call_elements(paths, self.folder, self.args.element, thresholds, assembly.lengths)
+
+    def _genes(self, paths: list[Path], assembly: Assembly) -> dict[str, Any]:
+        return call_genes.call_and_write(paths, assembly, self.folder, call_genes.options_from(self.args))
+
+    def _bigwigs(self, paths: list[Path]) -> dict[str, Any]:
+        folder = output_folder(self.folder / "tracks")
+        with TracksReader(paths) as reader:
+            tracks = default_tracks(reader.tracks)
+            missing = [i for i in tracks if not (folder / f"{track_file_name(reader.tracks[i])}.bw").exists()]
+            if missing:
+                export_tracks(reader, "bigwig", missing, folder, threads=self.args.threads)
+            return {"files": [f"{track_file_name(reader.tracks[i])}.bw" for i in tracks]}
+
+    def _report(self) -> dict[str, Any]:
+        from segnt_tools.report.page import write_report as write_page
+
+        # The page reads the summary, which is final only when the page exists; it is written again afterwards.
+        write_report(self.folder / INTERMEDIATE / SUMMARY_FILE, "annotate", self.summary())
+        write_page([self.folder], self.folder / REPORT_FILE, genome=self.prepared)
+        return {"file": REPORT_FILE}
+
+    def summary(self) -> dict[str, Any]:
+        """The values of annotate.json."""
+        finished = self.folder / SUMMARY_FILE
+        if finished.exists():
+            document = json.loads(finished.read_text(encoding="utf-8"))
+            return {key: value for key, value in document.items() if key not in ("tool", "schema_version", "version")}
+        values: dict[str, Any] = {"settings": self.settings}
+        first = next(iter(sorted(self.shard_folder.glob("*.h5"))), None)
+        if first is not None:
+            with TracksReader(first) as reader:
+                header = reader.header
+                values["model"] = header.model
+                values["licence"] = header.card.get("licence")
+                values["citation"] = header.card.get("citation")
+                values["predict"] = {**header.settings, "tracks": [track.name for track in header.tracks]}
+                values["card"] = dict(header.card)
+        for name, key in (("preprocess", "preprocess"), ("elements", "call-peaks"), ("genes", "call-genes")):
+            path = self._step_report(name)
+            if path.exists():
+                document = json.loads(path.read_text(encoding="utf-8"))
+                values[key] = {k: v for k, v in document.items() if k not in ("tool", "schema_version", "version")}
+        return values
+
+    def _clean_up(self) -> None:
+        if not self.args.keep_intermediate:
+            shutil.rmtree(self.folder / INTERMEDIATE, ignore_errors=True)
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file as it lies on the disk."""
+    if path.is_dir():
+        raise AssemblyError("this is a folder, not a FASTA file", file=path)
+    try:
+        with path.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise AssemblyError(f"cannot read the file: {error.strerror}", file=path) from error

@@ -1,0 +1,215 @@
+"""The whole chain on the bundled assembly: outputs, resuming, invariance, and refusal to mix results."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyBigWig
+import pytest
+from conftest import require_engine
+
+from segnt_tools.commands.main import run
+from segnt_tools.sequence.assembly import Assembly
+
+SEGNT = Path(sys.executable).with_name("segnt")
+DEMO = Path(__file__).parents[1] / "segnt_tools" / "data" / "demo" / "arabidopsis_chr1.fa.gz"
+TEXT_FILES = ("genes.gff3", "elements.gff3", "elements.bed", "proteins.fa", "cds.fa", "transcripts.fa")
+FILES = (*TEXT_FILES, "annotate.json", "report.html", "contigs.tsv", "gaps.bed")
+
+
+def contents(folder: Path, names: tuple[str, ...] = FILES) -> dict[str, bytes]:
+    """All results of a run, by name."""
+    found = {name: (folder / name).read_bytes() for name in names}
+    return found | {path.name: path.read_bytes() for path in sorted((folder / "tracks").glob("*.bw"))}
+
+
+def write_fasta(path: Path, records: dict[str, str], width: int = 0) -> Path:
+    with path.open("w") as handle:
+        for name, sequence in records.items():
+            step = width or max(1, len(sequence))
+            lines = (sequence[i : i + step] for i in range(0, len(sequence), step))
+            handle.write(f">{name}\n" + "\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo_sequence() -> str:
+    with Assembly.open(DEMO) as assembly:
+        (contig,) = assembly.contigs
+        return assembly.sequence(contig.name)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, demo_sequence: str) -> Path:
+    """An assembly of some real pieces with gaps, lower case and very short contigs."""
+    s = demo_sequence
+    records = {
+        "long": s[:40_000] + "N" * 120 + s[40_000:61_003].lower(),
+        "two": s[100_000:118_431],
+        "three": s[120_000:138_433],
+        "gaps": s[140_000:145_000] + "N" + s[145_001:146_000] + "RYN" + s[146_003:150_011],
+        **{f"short{n}": s[n * 100 : n * 100 + n] for n in (1, 5, 23, 24, 25, 300, 1000)},
+        "nothing": "N" * 50,
+    }
+    return write_fasta(tmp_path_factory.mktemp("small") / "small.fa", records, 60)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, small: Path) -> Path:
+    out = tmp_path_factory.mktemp("annotate") / "out"
+    assert run(["annotate", str(small), "--out", str(out), "-q"]) == 0
+    return out
+
+
+@pytest.mark.slow
+def test_the_documented_files_are_there_and_nothing_else(finished: Path) -> None:
+    assert sorted(path.name for path in finished.iterdir()) == sorted([*FILES, "tracks"])
+    assert (finished / "genes.gff3").read_text().startswith("##gff-version 3\n")
+    summary = json.loads((finished / "annotate.json").read_text())
+    assert summary["preprocess"]["contigs"] == 12
+    assert summary["preprocess"]["contigs_skipped"] == {"only N": 1}
+    assert summary["call-genes"]
+    with pyBigWig.open(str(finished / "tracks" / "exon.plus.bw")) as bigwig:
+        assert bigwig.chroms()["long"] == 61_123
+        assert np.isnan(bigwig.values("long", 40_000, 40_120)).all()
+        assert not np.isnan(bigwig.values("long", 39_000, 40_000)).any()
+
+
+@pytest.mark.slow
+def test_outside_validators_accept_the_gff3(finished: Path, small: Path, tmp_path: Path) -> None:
+    gt = require_engine("gt")
+    for name in ("genes.gff3", "elements.gff3"):
+        result = subprocess.run(
+            [gt, "gff3validator", "-typecheck", "so", finished / name], capture_output=True, text=True, check=False
+        )
+        assert result.returncode == 0, f"{name}: {result.stderr}"
+    gffread = require_engine("gffread")
+    shutil.copy(small, tmp_path / "genome.fa")
+    kept = subprocess.run(
+        [gffread, "-J", "-g", tmp_path / "genome.fa", finished / "genes.gff3"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    models = (finished / "genes.gff3").read_text().count("\tmRNA\t")
+    assert kept.stdout.count("\tmRNA\t") + kept.stdout.count("\ttranscript\t") == models
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [["--shards", "2"], ["--shards", "7", "--threads", "1"], ["--batch-size", "8"]])
+def test_shards_threads_and_batches_change_no_result(
+    finished: Path, small: Path, tmp_path: Path, options: list[str]
+) -> None:
+    assert run(["annotate", str(small), "--out", str(tmp_path / "out"), "-q", *options]) == 0
+    assert contents(tmp_path / "out", TEXT_FILES) == contents(finished, TEXT_FILES)
+
+
+@pytest.mark.slow
+def test_the_form_of_the_fasta_changes_no_result(finished: Path, small: Path, tmp_path: Path) -> None:
+    records: dict[str, str] = {}
+    for record in small.read_text().split(">")[1:]:
+        name, _, sequence = record.partition("\n")
+        records[name] = sequence.replace("\n", "").lower()
+    other = write_fasta(tmp_path / "other.fa", records)
+    packed = tmp_path / "other.fa.gz"
+    packed.write_bytes(gzip.compress(other.read_bytes()))
+    assert run(["annotate", str(packed), "--out", str(tmp_path / "out"), "-q"]) == 0
+    assert contents(tmp_path / "out", TEXT_FILES) == contents(finished, TEXT_FILES)
+
+
+@pytest.mark.slow
+def test_single_tools_give_what_the_chain_gives(finished: Path, small: Path, tmp_path: Path) -> None:
+    prepared = str(tmp_path / "prepared")
+    assert run(["preprocess", str(small), "--out", prepared, "--shards", "3", "-q"]) == 0
+    shards = [str(tmp_path / f"{i}.h5") for i in (1, 2, 3)]
+    for i, path in enumerate(shards, start=1):
+        assert run(["predict", prepared, "--shard", str(i), "--out", path, "-q"]) == 0
+    assert run(["call-peaks", *shards, "--out", str(tmp_path / "peaks"), "-q"]) == 0
+    assert run(["call-genes", *shards, "--genome", str(small), "--out", str(tmp_path / "genes"), "-q"]) == 0
+    for folder, names in (
+        ("genes", ("genes.gff3", "proteins.fa", "cds.fa", "transcripts.fa")),
+        ("peaks", ("elements.bed",)),
+    ):
+        for name in names:
+            ours = [
+                line for line in (tmp_path / folder / name).read_text().splitlines() if not line.startswith("##seq")
+            ]
+            chain = [line for line in (finished / name).read_text().splitlines() if not line.startswith("##seq")]
+            assert ours == chain, name
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_not_repeated_and_not_mixed(
+    finished: Path, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert run(["annotate", str(small), "--out", str(out)]) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path != out}.items() <= before.items()
+    assert run(["annotate", str(small), "--out", str(out), "--min-length", "100"]) == 2
+    assert "min_length: then 1, now 100" in capsys.readouterr().err
+    assert contents(out) == contents(finished)
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_run_again(finished: Path, small: Path, tmp_path: Path) -> None:
+    """Ten kills at random moments of one run; the last start is left to finish."""
+    chance = random.Random(20)
+    command = [SEGNT, "annotate", small, "--out", tmp_path / "out", "-q"]
+    begun = time.monotonic()
+    plain = tmp_path / "plain"
+    subprocess.run([SEGNT, "annotate", small, "--out", plain, "-q"], check=True)
+    duration = time.monotonic() - begun
+    for _ in range(10):
+        process = subprocess.Popen(command)
+        try:
+            process.wait(timeout=chance.uniform(0.2, 1.1) * duration)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    subprocess.run(command, check=True)
+    assert contents(tmp_path / "out") == contents(finished)
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(os.listdir(finished))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "no_such_model"], "no model named no_such_model"),
+        (["--window", "1001"], "multiple of"),
+        (["--elements", "introns"], "has no element introns"),
+        (["--device", "tpu"], "unknown device"),
+        (["--device", "cuda:99"], "GPU"),
+    ],
+)
+def test_wrong_options_are_refused_before_the_work(
+    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["annotate", str(DEMO), "--out", str(tmp_path / "out"), *options]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "predict" not in error
+
+
+@pytest.mark.parametrize("content", ["", ">a\nACGT\n>a\nAC\n", ">a\nMLEPPRT\n", "ACGT\n"])
+def test_a_bad_assembly_is_refused_before_a_model_is_loaded(
+    tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.fa").write_text(content)
+    assert run(["annotate", str(tmp_path / "a.fa"), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "a.fa" in error
+    assert "segnt_tools 0" not in error
+    assert not (tmp_path / "out" / "annotate.json").exists()
