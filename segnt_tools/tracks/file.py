@@ -378,12 +378,14 @@ class TracksReader:
     def _chunk(self, file: int, row: int, number: int) -> NDArray[Any]:
         """One chunk, unpacked; the last ones used are remembered."""
         key = (file, row, number)
-        chunk = self._remembered.pop(key, None)
+        with self._lock:
+            chunk = self._remembered.pop(key, None)
         if chunk is None:
             chunk = self._unpack_chunk(file, row, number)
-            if len(self._remembered) >= max(_CHUNKS_REMEMBERED, 2 * len(self.tracks)):
+        with self._lock:
+            while len(self._remembered) >= max(_CHUNKS_REMEMBERED, 2 * len(self.tracks)):
                 self._remembered.pop(next(iter(self._remembered)))
-        self._remembered[key] = chunk
+            self._remembered[key] = chunk
         return chunk
 
     def _unpack_chunk(self, file: int, row: int, number: int) -> NDArray[Any]:
