@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from segnt_tools.elements import Strand
-from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.genes import LEVELS, compare_genes
-from segnt_tools.evaluation.regions import Region, parse_region, region_intervals
+from segnt_tools.evaluation.regions import region_intervals
 from segnt_tools.gff.genemodel import Gene, Transcript
 from segnt_tools.labels.rules import join_close
+from segnt_tools.tracks.export import Region
 
 LENGTHS = {"c1": 10_000, "c2": 5_000}
 WHOLE = region_intervals([], LENGTHS)
@@ -148,25 +148,3 @@ def test_against_brute_force(seed):
     found = sum(any((g.strand, t.cds) in chains(predicted) for t in g.transcripts) for g in truth)
     right = sum(any((g.strand, t.cds) in chains(truth) for t in g.transcripts) for g in predicted)
     assert (scores["gene"].found, scores["gene"].right) == (found, right)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("c1", Region("c1", 0, 10_000)),
-        ("c1:1-10", Region("c1", 0, 10)),
-        ("c1:1,001-2,000", Region("c1", 1000, 2000)),
-        ("c1:5", Region("c1", 4, 10_000)),
-        ("c1:5-", Region("c1", 4, 10_000)),
-        ("a:b", Region("a:b", 0, 7)),
-        ("a:b:2-3", Region("a:b", 1, 3)),
-    ],
-)
-def test_regions(text, expected):
-    assert parse_region(text, LENGTHS | {"a:b": 7}) == expected
-
-
-@pytest.mark.parametrize("text", ["c9", "c9:1-5", "c1:0-5", "c1:9-5", "c1:1-10001", "c1:x-y", ""])
-def test_impossible_regions_are_refused(text):
-    with pytest.raises(UsageError, match="--region"):
-        parse_region(text, LENGTHS)

@@ -7,7 +7,15 @@ import pytest
 
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.calibration import calibration
-from segnt_tools.evaluation.metrics import BINS, Confusion, ScoreHistogram, bin_of, bin_probability, threshold_bin
+from segnt_tools.evaluation.metrics import (
+    BINS,
+    Confusion,
+    ScoreHistogram,
+    bin_of,
+    bin_probability,
+    count_states,
+    threshold_bin,
+)
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="pip install scikit-learn")
 
@@ -125,10 +133,11 @@ def test_perfectly_calibrated_scores_have_no_error():
 
 
 def test_weights_repeat_a_window():
-    once, thrice = ScoreHistogram(), ScoreHistogram()
-    bins, truth = bin_of(np.array([0.3, 0.6])), np.array([0, 1], dtype=np.uint8)
-    thrice.add(bins, truth, weight=3)
+    repeated, weighted = ScoreHistogram(), ScoreHistogram()
+    bins, truth = bin_of(np.array([0.3, 0.6, 0.5])), np.array([0, 1, 255], dtype=np.uint8)
     for _ in range(3):
-        once.merge(thrice)
-    assert once.present.sum() == 9
-    assert once.confusion().mcc == thrice.confusion().mcc == 1.0
+        repeated.add(bins, truth)
+    weighted.add_counts(count_states(bins, truth), weight=3)
+    assert repeated.present.tolist() == weighted.present.tolist()
+    assert repeated.confusion() == weighted.confusion() == Confusion(3, 0, 0, 3)
+    assert repeated.masked == weighted.masked == 3

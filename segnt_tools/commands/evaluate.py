@@ -1,19 +1,31 @@
 """Compare predictions with a reference.
 
-PREDICTION is a GFF3 or GTF of gene models. Several predictions are set side by side. Gene finding is scored at the
-levels of nucleotide, exon, intron, intron chain, transcript and gene, for coding parts and for whole exons, with all
-isoforms of the reference; the rules are those of gffcompare where it has one:
+PREDICTION is one of
+  tracks.h5            a tracks file of segnt predict
+  genes.gff3, .gtf     gene models of any program; element calls of segnt call-peaks
+  calls.bed            intervals with the name of the element in column 4
+  FOLDER               bigWig or bedGraph files (one a track, named after it), npz files (one a contig) or tracks files
+  TRACK=FILE,...       bigWig, bedGraph, a table of windows (contig start end score) or BED, for each track
+Several predictions are set side by side.
 
+Gene finding is scored at the levels of nucleotide, exon, intron, intron chain, transcript and gene, for coding parts
+and for whole exons, with all isoforms of the reference; the rules are those of gffcompare where it has one:
   nucleotide  bases on the same strand that any isoform covers
   exon        distinct exons (or coding parts) with both ends equal; introns likewise
   transcript  distinct transcripts with all exons equal; intron_chain: with all introns equal
   gene        genes with at least one transcript equal to one of the other side's
 
-Writes into --out:
+Tracks are scored base by base: MCC, F1, Jaccard, precision and recall at the threshold, auPRC, segment overlap (SOV'99
+and SOV_refine, for the class alone and for both states), calibration; over whole contigs, and as mean and deviation
+over samplings of windows. Masked bases do not count. Names with + and - are strands; they are also scored joined.
 
-  evaluate.json    everything
-  genes.tsv        gene finding
-  evaluate.png     the picture
+Writes into --out:
+  evaluate.json      everything
+  genes.tsv          gene finding
+  elements.tsv       tracks
+  samplings.tsv      spread over the samplings
+  reliability.tsv    calibration curves
+  evaluate.png       the picture
 
 What cannot be computed because the truth lacks it is "not defined", never 0 or 1.
 """
@@ -22,70 +34,108 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from segnt_tools.commands.common import add_common_options, print_line, write_report
+from segnt_tools.commands.common import add_common_options, bases, print_line, probability, write_report
 from segnt_tools.errors import UsageError
-from segnt_tools.evaluation.genes import compare_genes
-from segnt_tools.evaluation.loading import Kind, kind_of, load_genes, names_of
+from segnt_tools.evaluation.elements import ScoringOptions
+from segnt_tools.evaluation.evaluating import EvaluationOptions, evaluate
+from segnt_tools.evaluation.loading import names_of, parse_prediction
 from segnt_tools.evaluation.picture import draw
-from segnt_tools.evaluation.regions import parse_region, region_intervals
-from segnt_tools.evaluation.results import PredictionScores, genes_table
+from segnt_tools.evaluation.regions import region_intervals
+from segnt_tools.evaluation.results import (
+    PredictionScores,
+    elements_table,
+    genes_table,
+    overview,
+    reliability_table,
+    samplings_table,
+)
 from segnt_tools.files import atomic_path, output_folder, write_text
-from segnt_tools.logs import logger
+from segnt_tools.labels.intervals import length
+from segnt_tools.logs import Progress, logger
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.tracks.export import Region
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of segnt evaluate."""
-    parser.add_argument("predictions", type=Path, nargs="*", metavar="PREDICTION", help="what to score")
-    parser.add_argument("--compare", type=Path, nargs="+", default=[], metavar="PREDICTION", help="more predictions")
-    parser.add_argument("--truth", type=Path, required=True, metavar="ANNOTATION", help="the reference")
+    parser.add_argument("predictions", nargs="*", metavar="PREDICTION", help="what to score")
+    parser.add_argument("--compare", nargs="+", default=[], metavar="PREDICTION", help="more predictions")
+    parser.add_argument("--truth", type=Path, required=True, metavar="LABELS.h5|ANNOTATION", help="the reference")
     parser.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="assembly or preprocess folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument("--names", metavar="A,B,...", help="names of the predictions (default: from their files)")
-    parser.add_argument(
+    group = parser.add_argument_group("what is scored")
+    defaults = ScoringOptions()
+    group.add_argument(
         "--region", action="append", default=[], metavar="CONTIG[:FROM-TO]", help="score here only; may be repeated"
     )
+    group.add_argument("--only", choices=("genes", "elements"), help="leave out the other kind of score")
+    group.add_argument("--elements", metavar="A,B,...", help="tracks to score (default: all)")
+    group.add_argument(
+        "--threshold", type=probability, default=defaults.threshold, metavar="P", help="probability of a call"
+    )
+    group.add_argument("--samplings", type=int, default=defaults.samplings, metavar="N", help="samplings of windows")
+    group.add_argument(
+        "--sample-window", type=bases, default=defaults.window, metavar="BP", help="length of those windows"
+    )
+    group.add_argument("--seed", type=int, default=defaults.seed, help="of the samplings")
     add_common_options(parser, threads=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Score every prediction and write the folder."""
-    paths = [*args.predictions, *args.compare]
-    if not paths:
+    inputs = [parse_prediction(text) for text in (*args.predictions, *args.compare)]
+    if not inputs:
         raise UsageError("no PREDICTION given")
-    names = names_of(paths, args.names.split(",") if args.names else None)
-    for path in (*paths, args.truth):
-        if kind_of(path) is not Kind.GENES:
-            raise UsageError("only gene models can be scored so far", file=path)
+    if args.samplings < 0:
+        raise UsageError(f"--samplings {args.samplings} is less than 0")
+    names = names_of([given.shown for given in inputs], args.names.split(",") if args.names else None)
+    options = EvaluationOptions(
+        genes=args.only != "elements",
+        tracks=args.only != "genes",
+        elements=args.elements.split(",") if args.elements else None,
+        scoring=ScoringOptions(args.threshold, args.samplings, args.sample_window, args.seed),
+    )
     output_folder(args.out)
     with Assembly.open(args.genome) as assembly:
         lengths = dict(assembly.lengths)
-    regions = region_intervals([parse_region(text, lengths) for text in args.region], lengths)
-    truth, notes = load_genes(args.truth, lengths)
-    for note in notes:
-        logger.warning("%s: %s", args.truth.name, note)
-    scores = []
-    for path, name in zip(paths, names, strict=True):
-        genes, remarks = load_genes(path, lengths)
-        views = tuple(compare_genes(truth, genes, regions, view) for view in ("cds", "exon"))
-        scores.append(PredictionScores(name, path.name, views, (), remarks))
+        regions = region_intervals([Region.parse(text, lengths) for text in args.region], lengths)
+        with Progress("evaluate", sum(map(length, regions.values()))) as progress:
+            scores = evaluate(
+                args.truth, list(zip(names, inputs, strict=True)), assembly, regions, options, progress.add
+            )
+    for prediction in scores:
+        for note in prediction.notes:
+            logger.warning("%s: %s", prediction.name, note)
     _write(args, scores)
     return 0
 
 
 def _write(args: argparse.Namespace, scores: list[PredictionScores]) -> None:
+    tables = {
+        "genes.tsv": (genes_table, any(prediction.genes for prediction in scores)),
+        "elements.tsv": (elements_table, any(prediction.elements for prediction in scores)),
+        "samplings.tsv": (samplings_table, any(one.samplings for p in scores for one in p.elements)),
+        "reliability.tsv": (reliability_table, any(one.calibration for p in scores for one in p.elements)),
+    }
+    for name, (table, wanted) in tables.items():
+        if wanted:
+            write_text(args.out / name, table(scores))
+        else:
+            (args.out / name).unlink(missing_ok=True)  # of an earlier run with other options
     where = ", ".join(args.region) or "whole genome"
-    table = genes_table(scores)
-    write_text(args.out / "genes.tsv", table)
     with atomic_path(args.out / "evaluate.png") as temporary:
         draw(scores, temporary, f"{args.truth.name}, {where}")
-    values = {
+    values: dict[str, Any] = {
         "truth": args.truth.name,
         "regions": args.region,
+        "threshold": args.threshold,
+        "samplings": {"number": args.samplings, "window": args.sample_window, "seed": args.seed},
         "predictions": [prediction.to_json() for prediction in scores],
     }
     write_report(args.out / "evaluate.json", "evaluate", values)
     write_report(args.json, "evaluate", values)
     if not args.quiet:
-        print_line(table.rstrip("\n"))
+        print_line(overview(scores))

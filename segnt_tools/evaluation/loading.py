@@ -1,25 +1,94 @@
-"""Reading the two sides of an evaluation: what kind a file is, and gene models that fit the genome."""
+"""Opening predictions and references: what kind a file is, and gene models and tracks that fit the genome."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import AnnotationFileError, UsageError
+from segnt_tools.evaluation.predictions import (
+    BigWigPrediction,
+    IntervalPrediction,
+    NpzPrediction,
+    Prediction,
+    RunsPrediction,
+    TracksPrediction,
+)
 from segnt_tools.gff.genemodel import Gene
-from segnt_tools.gff.reading import ReadReport, read_genes
+from segnt_tools.gff.reading import ReadReport, open_features, read_genes
+from segnt_tools.gff.types import part_kind
+from segnt_tools.labels.aliases import ContigNames
+from segnt_tools.labels.annotation import read_annotation
+from segnt_tools.labels.bed import read_bed
+from segnt_tools.labels.collector import IntervalCollector
+from segnt_tools.labels.regulatory import Places
+from segnt_tools.labels.rules import LabelRules
+from segnt_tools.sequence.assembly import Assembly
+
+# What gene models say about single bases.
+GENE_TRACKS = (
+    "protein_coding_gene", "exon", "intron", "splice_donor", "splice_acceptor", "5UTR", "3UTR", "CDS", "start_codon",
+    "stop_codon",
+)  # fmt: skip
 
 
 class Kind(StrEnum):
     """What a prediction or truth is made of."""
 
-    GENES = "genes"
-    TRACKS = "tracks"
+    GENES = "gene models"
+    TRACKS = "tracks file"
+    BIGWIG = "bigWig"
+    RUNS = "bedGraph"
+    NPZ = "npz"
+    BED = "BED"
 
 
-_GENE_SUFFIXES = (".gff3", ".gff", ".gtf")
-_TRACK_SUFFIXES = (".h5",)
+_SUFFIXES = {
+    Kind.GENES: (".gff3", ".gff", ".gtf"),
+    Kind.TRACKS: (".h5", ".hdf5"),
+    Kind.BIGWIG: (".bw", ".bigwig"),
+    Kind.RUNS: (".bedgraph", ".bg", ".bdg", ".tsv"),
+    Kind.NPZ: (".npz",),
+    Kind.BED: (".bed",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionInput:
+    """A prediction as given on the command line.
+
+    Attributes:
+        kind: kind of its files.
+        files: the files, by track name where each is one track, otherwise under numbers.
+        shown: what tables call the file.
+    """
+
+    kind: Kind
+    files: Mapping[str, Path]
+    shown: str
+
+    @property
+    def paths(self) -> list[Path]:
+        """All files."""
+        return list(self.files.values())
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPrediction:
+    """A prediction ready for scoring.
+
+    Attributes:
+        genes: gene models, None where the file has none to offer.
+        tracks: base by base.
+        notes: what was left out.
+    """
+
+    genes: list[Gene] | None
+    tracks: Prediction
+    notes: tuple[str, ...] = ()
 
 
 def kind_of(path: Path) -> Kind:
@@ -31,12 +100,76 @@ def kind_of(path: Path) -> Kind:
     if not path.exists():
         raise UsageError("there is no such file", file=path)
     name = path.name.lower().removesuffix(".gz")
-    if name.endswith(_GENE_SUFFIXES):
-        return Kind.GENES
-    if name.endswith(_TRACK_SUFFIXES):
-        return Kind.TRACKS
-    known = " ".join((*_GENE_SUFFIXES, *_TRACK_SUFFIXES))
+    for kind, suffixes in _SUFFIXES.items():
+        if name.endswith(suffixes):
+            return kind
+    known = " ".join(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
     raise UsageError("the kind of file is not told by its name", file=path, hint=f"Known endings: {known} (and .gz)")
+
+
+def parse_prediction(text: str) -> PredictionInput:
+    """A prediction as written by the user: a file, a folder of bigWig, bedGraph or npz files, or TRACK=FILE,TRACK=FILE.
+
+    Raises:
+        UsageError: no such file, an unknown kind, or several kinds at once.
+    """
+    path = Path(text)
+    if path.is_dir():
+        return _folder_input(path)
+    if "=" in text and not path.exists():
+        pairs = [pair.partition("=") for pair in text.split(",")]
+        if not all(track and file for track, _, file in pairs):
+            raise UsageError(f"{text}: write TRACK=FILE,TRACK=FILE")
+        return _one_kind({track: Path(file) for track, _, file in pairs}, Path(pairs[0][2]).name)
+    kind = kind_of(path)
+    single = kind in (Kind.BIGWIG, Kind.RUNS)
+    return PredictionInput(kind, {_track_of_file(path) if single else "1": path}, path.name)
+
+
+def _folder_input(folder: Path) -> PredictionInput:
+    for kind in (Kind.BIGWIG, Kind.RUNS, Kind.NPZ, Kind.TRACKS):
+        suffixes = _SUFFIXES[kind]
+        paths = sorted(p for p in folder.iterdir() if p.name.lower().removesuffix(".gz").endswith(suffixes))
+        if paths:
+            by_track = kind in (Kind.BIGWIG, Kind.RUNS)
+            files = {_track_of_file(path) if by_track else str(i): path for i, path in enumerate(paths)}
+            return PredictionInput(kind, files, folder.name)
+    raise UsageError("the folder holds no bigWig, bedGraph, npz or tracks file", file=folder)
+
+
+def _one_kind(files: Mapping[str, Path], shown: str) -> PredictionInput:
+    kinds = {kind_of(path) for path in files.values()}
+    if len(kinds) > 1:
+        raise UsageError(f"one prediction cannot be of several kinds ({', '.join(sorted(kinds))})")
+    return PredictionInput(kinds.pop(), files, shown)
+
+
+def _track_of_file(path: Path) -> str:
+    """`exon.plus.bw` is track `exon+`, as `segnt tracks export` names files."""
+    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return stem.replace(".plus", "+").replace(".minus", "-")
+
+
+def load_prediction(given: PredictionInput, assembly: Assembly) -> LoadedPrediction:
+    """Open a prediction.
+
+    Raises:
+        InputError: it is damaged or does not fit the genome.
+    """
+    lengths = dict(assembly.lengths)
+    match given.kind:
+        case Kind.GENES if "1" in given.files:
+            return _load_gff(given.paths[0], assembly)
+        case Kind.TRACKS:
+            return LoadedPrediction(None, TracksPrediction(given.paths, assembly))
+        case Kind.BIGWIG:
+            return LoadedPrediction(None, BigWigPrediction(given.files, lengths))
+        case Kind.RUNS:
+            return LoadedPrediction(None, RunsPrediction(given.files, lengths))
+        case Kind.NPZ:
+            return LoadedPrediction(None, NpzPrediction(given.paths, lengths))
+        case _:
+            return LoadedPrediction(None, _load_intervals(given, lengths))
 
 
 def load_genes(path: Path, lengths: Mapping[str, int]) -> tuple[list[Gene], tuple[str, ...]]:
@@ -58,17 +191,81 @@ def load_genes(path: Path, lengths: Mapping[str, int]) -> tuple[list[Gene], tupl
     return genes, tuple(report.summary()[1:])
 
 
-def names_of(paths: Sequence[Path], given: Sequence[str] | None = None) -> list[str]:
+def _places(lengths: Mapping[str, int]) -> Places:
+    return Places(lengths, ContigNames(lengths), ignore_missing=True)
+
+
+def _load_gff(path: Path, assembly: Assembly) -> LoadedPrediction:
+    """Gene models, element calls (rows with an attribute `element`, as call-peaks writes them), or both."""
+    lengths = dict(assembly.lengths)
+    collector = IntervalCollector()
+    called, has_parts = _collect_calls(path, lengths, collector)
+    if not has_parts:
+        return LoadedPrediction(None if called else [], IntervalPrediction(collector, called or GENE_TRACKS))
+    genes, notes = load_genes(path, lengths)
+    models = read_annotation(path, assembly, _places(lengths), LabelRules(drop_level_3=False)).collector
+    for contig in lengths:
+        for name in GENE_TRACKS:
+            for strand in Strand:
+                intervals = models.intervals(contig, name, [strand])
+                collector.add_all(contig, name, strand, map(tuple, intervals.tolist()))
+    return LoadedPrediction(genes, IntervalPrediction(collector, list(dict.fromkeys((*GENE_TRACKS, *called)))), notes)
+
+
+def _collect_calls(path: Path, lengths: Mapping[str, int], collector: IntervalCollector) -> tuple[list[str], bool]:
+    """Take in element calls; the elements seen, and whether the file has parts of gene models as well."""
+    places, seen, has_parts = _places(lengths), dict[str, None](), False
+    for feature in open_features(path, ReadReport()):
+        name = feature.first("element")
+        if name is None or "Parent" in feature.attributes:
+            has_parts = has_parts or part_kind(feature.type) is not None
+            continue
+        contig = places.contig(feature.seqid, path, feature.line)
+        if contig is not None:
+            places.require_inside(contig, feature.end, path, feature.line)
+            collector.add(contig, name, feature.strand, feature.start, feature.end)
+            seen[name] = None
+    return list(seen), has_parts
+
+
+def _load_intervals(given: PredictionInput, lengths: Mapping[str, int]) -> IntervalPrediction:
+    """BED files: of one track each, or with the name of the element in column 4."""
+    collector, tracks = IntervalCollector(), dict[str, None]()
+    places = _places(lengths)
+    for track, path in given.files.items():
+        if given.kind is not Kind.BED:
+            raise UsageError("only tracks and BED files can be given as TRACK=FILE", file=path)
+        for row in read_bed(path):
+            contig = places.contig(row.contig, path, row.line)
+            if contig is None:
+                continue
+            places.require_inside(contig, row.end, path, row.line)
+            known = Track.parse(row.name if track == "1" else track)
+            strand = known.strand if known.strand is not Strand.NONE else row.strand
+            collector.add_all(contig, known.element, strand, row.blocks)
+            tracks[known.element] = None
+    return IntervalPrediction(collector, list(tracks))
+
+
+def names_of(shown: Sequence[str], given: Sequence[str] | None = None) -> list[str]:
     """One distinct short name for each prediction.
+
+    Args:
+        shown: names of the files.
+        given: the user's names.
 
     Raises:
         UsageError: another number of names than predictions, or a name twice.
     """
     if given is not None:
-        if len(given) != len(paths) or len(set(given)) != len(given):
-            raise UsageError(f"--names needs {len(paths)} different names, separated by commas")
+        if len(given) != len(shown) or len(set(given)) != len(given):
+            raise UsageError(f"--names needs {len(shown)} different names, separated by commas")
         return list(given)
-    stems = [path.name.removesuffix(".gz").rsplit(".", 1)[0] for path in paths]
-    if len(set(stems)) < len(stems):
-        stems = [f"{path.resolve().parent.name}/{stem}" for path, stem in zip(paths, stems, strict=True)]
-    return [stem if stems.count(stem) == 1 else f"{stem}#{i}" for i, stem in enumerate(stems, 1)]
+    stems = [_stem(name) for name in shown]
+    return [stem if stems.count(stem) == 1 else f"{stem}_{i}" for i, stem in enumerate(stems, 1)]
+
+
+def _stem(name: str) -> str:
+    stem = name.removesuffix(".gz")
+    known: Iterable[str] = (suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
+    return next((stem[: -len(suffix)] for suffix in known if stem.lower().endswith(suffix)), stem)

@@ -20,19 +20,21 @@ from numpy.typing import NDArray
 
 from segnt_tools.errors import UsageError
 
+Bins = NDArray[np.int16]
+
 MASKED = 255
 LOGIT_LIMIT = 16.0
 BINS_PER_LOGIT = 128
 BINS = int(2 * LOGIT_LIMIT * BINS_PER_LOGIT) + 1  # bin 0 holds probability 0 and all below the lower limit
 
 
-def bin_of(probability: NDArray[np.floating]) -> NDArray[np.int64]:
+def bin_of(probability: NDArray[np.floating]) -> Bins:
     """Bin of each probability, any shape."""
     with np.errstate(divide="ignore"):
         logit = np.log(probability) - np.log1p(-probability)
     # Floor before the shift: adding 16 to a float32 logit just below 0 would round it up to the edge.
     steps = np.clip(np.floor(logit * BINS_PER_LOGIT), -BINS, BINS).astype(np.int64)
-    bins: NDArray[np.int64] = np.clip(steps + (int(LOGIT_LIMIT * BINS_PER_LOGIT) + 1), 0, BINS - 1)
+    bins: Bins = np.clip(steps + (int(LOGIT_LIMIT * BINS_PER_LOGIT) + 1), 0, BINS - 1).astype(np.int16)
     return bins
 
 
@@ -97,6 +99,15 @@ class Confusion:
         return self.tp / (self.tp + self.fn) if self.defined else None
 
 
+_STATE = np.zeros(256, dtype=np.int32)
+_STATE[[1, MASKED]] = (BINS, 2 * BINS)
+
+
+def count_states(bins: Bins, truth: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Counts of absent, present and masked bases in each bin, shape (3, BINS)."""
+    return np.bincount((_STATE[truth] + bins).ravel(), minlength=3 * BINS).reshape(3, BINS)
+
+
 class ScoreHistogram:
     """Histograms of the probabilities of present and of absent bases, for one track.
 
@@ -110,19 +121,15 @@ class ScoreHistogram:
         self.present: NDArray[np.int64] = np.zeros(BINS, dtype=np.int64)
         self.masked = 0
 
-    def add(self, bins: NDArray[np.int64], truth: NDArray[np.uint8], weight: int = 1) -> None:
+    def add(self, bins: Bins, truth: NDArray[np.uint8]) -> None:
         """Count bases: their bins, and their truth (0 absent, 1 present, 255 masked), of equal shape."""
-        state = np.where(truth == MASKED, 2, truth).astype(np.int64)
-        counts = np.bincount((state * BINS + bins).ravel(), minlength=3 * BINS).reshape(3, BINS)
+        self.add_counts(count_states(bins, truth))
+
+    def add_counts(self, counts: NDArray[np.int64], weight: int = 1) -> None:
+        """Add counts of absent, present and masked bases by bin, `weight` times."""
         self.absent += weight * counts[0]
         self.present += weight * counts[1]
         self.masked += weight * int(counts[2].sum())
-
-    def merge(self, other: ScoreHistogram, weight: int = 1) -> None:
-        """Add another histogram, `weight` times."""
-        self.absent += weight * other.absent
-        self.present += weight * other.present
-        self.masked += weight * other.masked
 
     def confusion(self, threshold: float = 0.5) -> Confusion:
         """Counts when bases at or above the threshold are called present."""

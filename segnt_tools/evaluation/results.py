@@ -231,3 +231,24 @@ def reliability_table(predictions: Sequence[PredictionScores]) -> str:
             for entry in (scores.calibration.curve if scores.calibration else ())
         ),
     )
+
+
+def overview(predictions: Sequence[PredictionScores]) -> str:
+    """The main figures for a terminal: F1 by level of gene finding, MCC and auPRC by track."""
+    lines = []
+    with_genes = [prediction for prediction in predictions if prediction.genes]
+    if with_genes:
+        levels = list(with_genes[0].genes[0].levels)
+        lines.append("\t".join(("F1, coding parts", *levels)))
+        for prediction in with_genes:
+            values = prediction.genes[0].levels
+            lines.append("\t".join((prediction.name, *(_text(values[level].f1) for level in levels))))
+    for prediction in predictions:
+        if prediction.elements:
+            lines.append("\t".join((prediction.name, "MCC", "auPRC", "SOV'99")))
+            lines += [
+                "\t".join((scores.track, *(_text(scores.metric(name)) for name in ("mcc", "auprc", "sov99"))))
+                for scores in prediction.elements
+            ]
+            lines.append(f"mean\t{_text(prediction.mean_mcc)}")
+    return "\n".join(lines)

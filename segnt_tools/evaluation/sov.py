@@ -46,6 +46,15 @@ class SovSums:
             self.both_normaliser + other.both_normaliser,
         )
 
+    def times(self, weight: int) -> SovSums:
+        """The sums as if everything had been scored `weight` times."""
+        return SovSums(
+            weight * self.class_numerator,
+            weight * self.class_normaliser,
+            weight * self.both_numerator,
+            weight * self.both_normaliser,
+        )
+
     @property
     def class_score(self) -> float | None:
         """Score of state 1; None where nothing was observed."""
@@ -66,6 +75,10 @@ class SovPair:
 
     def __add__(self, other: SovPair) -> SovPair:
         return SovPair(self.sov99 + other.sov99, self.refine + other.refine)
+
+    def times(self, weight: int) -> SovPair:
+        """The sums as if everything had been scored `weight` times."""
+        return SovPair(self.sov99.times(weight), self.refine.times(weight))
 
 
 def _pairs(observed: Intervals, predicted: Intervals) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

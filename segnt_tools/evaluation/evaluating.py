@@ -1,0 +1,139 @@
+"""A whole evaluation: every prediction against the reference, at the level of genes and base by base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from segnt_tools.errors import UsageError
+from segnt_tools.evaluation.elements import ScoringOptions, score_tracks
+from segnt_tools.evaluation.genes import compare_genes
+from segnt_tools.evaluation.loading import Kind, LoadedPrediction, PredictionInput, kind_of, load_genes, load_prediction
+from segnt_tools.evaluation.results import PredictionScores
+from segnt_tools.evaluation.truth import AnnotationTruth, LabelsFileTruth, Truth
+from segnt_tools.labels.intervals import Intervals, intersect, length
+from segnt_tools.sequence.assembly import Assembly
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationOptions:
+    """What is scored.
+
+    Attributes:
+        genes, tracks: whether each kind of score is wanted.
+        elements: names of tracks to score; all by default.
+        scoring: threshold and samplings.
+    """
+
+    genes: bool = True
+    tracks: bool = True
+    elements: Sequence[str] | None = None
+    scoring: ScoringOptions = field(default_factory=ScoringOptions)
+
+
+def evaluate(
+    truth: Path,
+    predictions: Sequence[tuple[str, PredictionInput]],
+    assembly: Assembly,
+    regions: Mapping[str, Intervals],
+    options: EvaluationOptions,
+    progress: Callable[[int], None] = lambda bases: None,
+) -> list[PredictionScores]:
+    """Score predictions, given with their names, side by side.
+
+    Args:
+        truth: labels file or annotation.
+        predictions: names and inputs.
+        assembly: the genome of all of them.
+        regions: evaluated bases of each contig.
+        options: what to score.
+        progress: called with the number of bases scored.
+
+    Raises:
+        InputError: a file is damaged, or does not belong to the genome.
+        UsageError: nothing can be scored.
+    """
+    truth_kind = kind_of(truth)
+    if truth_kind not in (Kind.GENES, Kind.TRACKS):
+        raise UsageError("the truth must be a labels file or an annotation (GFF3, GTF)", file=truth)
+    loaded = [load_prediction(given, assembly) for _, given in predictions]
+    results = [
+        PredictionScores(name, given.shown, (), (), one.notes)
+        for (name, given), one in zip(predictions, loaded, strict=True)
+    ]
+    if options.genes and truth_kind is Kind.GENES and any(one.genes is not None for one in loaded):
+        results = _with_genes(truth, loaded, results, assembly, regions)
+    if options.tracks:
+        results = _with_tracks(truth, truth_kind, loaded, results, assembly, regions, options, progress)
+    if not any(result.genes or result.elements for result in results):
+        raise UsageError("nothing can be scored: the predictions have no track or gene that the truth has", file=truth)
+    return results
+
+
+def _with_genes(
+    truth: Path,
+    loaded: Sequence[LoadedPrediction],
+    results: Sequence[PredictionScores],
+    assembly: Assembly,
+    regions: Mapping[str, Intervals],
+) -> list[PredictionScores]:
+    reference, _ = load_genes(truth, dict(assembly.lengths))
+    scored = []
+    for one, result in zip(loaded, results, strict=True):
+        views = (
+            () if one.genes is None else tuple(compare_genes(reference, one.genes, regions, v) for v in ("cds", "exon"))
+        )
+        scored.append(PredictionScores(result.name, result.file, views, result.elements, result.notes))
+    return scored
+
+
+def _with_tracks(
+    path: Path,
+    kind: Kind,
+    loaded: Sequence[LoadedPrediction],
+    results: Sequence[PredictionScores],
+    assembly: Assembly,
+    regions: Mapping[str, Intervals],
+    options: EvaluationOptions,
+    progress: Callable[[int], None],
+) -> list[PredictionScores]:
+    wanted = _wanted(loaded, options.elements)
+    truth: Truth = AnnotationTruth(path, assembly, wanted) if kind is Kind.GENES else LabelsFileTruth(path, assembly)
+    tracks = [name for name in (truth.tracks if options.elements is None else wanted) if name in truth.tracks]
+    tracks = [name for name in tracks if any(one.tracks.offers(name) for one in loaded)]
+    if not tracks:
+        return list(results)
+    scored = _common(truth, loaded, regions, assembly)
+    if not any(length(intervals) for intervals in scored.values()):
+        raise UsageError("the predictions and the truth have no base in common in the regions", file=path)
+    element_scores = score_tracks(truth, [one.tracks for one in loaded], scored, tracks, options.scoring, progress)
+    missing = sum(map(length, regions.values())) - sum(map(length, scored.values()))
+    note = (f"{missing} bases of the regions are not in all predictions and were not scored",) if missing else ()
+    return [
+        PredictionScores(result.name, result.file, result.genes, elements, (*result.notes, *note))
+        for result, elements in zip(results, element_scores, strict=True)
+    ]
+
+
+def _wanted(loaded: Sequence[LoadedPrediction], elements: Sequence[str] | None) -> list[str]:
+    """Tracks to score: the user's choice, or all that any prediction has, with strands joined as well as apart."""
+    if elements is not None:
+        return list(dict.fromkeys(elements))
+    names = dict.fromkeys(name for one in loaded for name in one.tracks.tracks)
+    joined = dict.fromkeys(name.rstrip("+-") for name in names)
+    return [*joined, *(name for name in names if name not in joined)]
+
+
+def _common(
+    truth: Truth, loaded: Sequence[LoadedPrediction], regions: Mapping[str, Intervals], assembly: Assembly
+) -> dict[str, Intervals]:
+    """Bases that are in the regions, in the truth and in every prediction."""
+    common = {}
+    for contig, intervals in regions.items():
+        size = assembly.lengths[contig]
+        for covered in (truth.covered, *(one.tracks.covered for one in loaded)):
+            intervals = intersect(intervals, covered(contig, size))
+        if len(intervals):
+            common[contig] = intervals
+    return common
