@@ -1,0 +1,231 @@
+"""Calling genes on contigs: tracks and sequence in, gene models out."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnt_tools.elements import Strand, Track
+from segnt_tools.genes.decoding import BLOCK_BASES, PieceDecoder
+from segnt_tools.genes.emissions import LOGIT_LIMIT, EmissionBuilder, EvidencePlan
+from segnt_tools.genes.models import Dropped, GeneBuilder
+from segnt_tools.genes.parameters import GeneParameters, parameters_of
+from segnt_tools.genes.states import StateMachine
+from segnt_tools.gff.genemodel import Gene
+from segnt_tools.sequence.assembly import Contig
+from segnt_tools.sequence.codes import N, runs
+from segnt_tools.tracks.file import TracksReader
+
+_SHORTEST_PIECE = 3
+
+
+class Bases(Protocol):
+    """Where sequences come from, such as sequence.assembly.Assembly."""
+
+    def codes(self, contig: str, start: int, end: int) -> NDArray[np.uint8]:
+        """Base codes of a stretch of a contig."""
+
+
+class Tracks(Protocol):
+    """Where logits come from."""
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks, in the order of the rows."""
+
+    def logits(self, contig: str, start: int, end: int) -> NDArray[np.float32]:
+        """Logits of a stretch of a contig, float32 (tracks, bases); NaN where nothing is known."""
+
+
+class FileTracks:
+    """Logits of tracks files; labels count as sure, their masked bases as unknown. Safe to use from several threads."""
+
+    def __init__(self, reader: TracksReader) -> None:
+        self._reader = reader
+        self._lock = threading.Lock()
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks of the files."""
+        return self._reader.tracks
+
+    def logits(self, contig: str, start: int, end: int) -> NDArray[np.float32]:
+        """Logits, or plus and minus the limit for labels."""
+        with self._lock:
+            if self._reader.header.kind != "label":
+                return self._reader.logits(contig, start, end)
+            labels = self._reader.probability(contig, start, end)
+        return (2 * labels - 1) * np.float32(LOGIT_LIMIT)
+
+
+@dataclass(frozen=True)
+class _ContigSource:
+    """The tracks and the sequence of one contig."""
+
+    tracks: Tracks
+    bases: Bases
+    contig: str
+
+    def logits(self, start: int, end: int) -> NDArray[np.float32]:
+        return self.tracks.logits(self.contig, start, end)
+
+    def codes(self, start: int, end: int) -> NDArray[np.uint8]:
+        return self.bases.codes(self.contig, start, end)
+
+
+def default_parameters(reader: TracksReader) -> GeneParameters:
+    """Parameters for tracks: what their card says, on top of the defaults for their kind."""
+    return parameters_of(reader.header.card, is_stranded(reader.tracks))
+
+
+def is_stranded(tracks: Sequence[Track]) -> bool:
+    """Whether any genic track tells strands apart."""
+    return any(track.strand is not Strand.NONE for track in tracks)
+
+
+@dataclass
+class GeneCaller:
+    """Calls the genes of contigs.
+
+    Attributes:
+        tracks: the logits.
+        bases: the sequence.
+        parameters: the decoder's parameters.
+        min_score: genes with a lower score are not reported.
+        dropped: what was decoded and not reported.
+    """
+
+    tracks: Tracks
+    bases: Bases
+    parameters: GeneParameters
+    min_score: float = 0.0
+    dropped: Dropped = field(default_factory=Dropped)
+    block_bases: int = BLOCK_BASES
+
+    def __post_init__(self) -> None:
+        self.plan = EvidencePlan(self.tracks.tracks, self.parameters)
+        if self.parameters.utr and not self.plan.has_utr:
+            self.parameters = dataclasses.replace(self.parameters, utr=False)
+        self.machine = StateMachine(self.parameters, self.plan.noncoding)
+        self._counting = threading.Lock()
+
+    def genes(self, contig: Contig, executor: Executor | None = None, ahead: int = 1) -> list[Gene]:
+        """Genes of a contig from left to right, without IDs of their own.
+
+        Args:
+            contig: the contig.
+            executor: makes emissions ahead of the decoder.
+            ahead: blocks made ahead.
+        """
+        source = _ContigSource(self.tracks, self.bases, contig.name)
+        emissions = EmissionBuilder(self.plan, self.machine, source, source, contig.length)
+        genes: list[Gene] = []
+        for first, last in self._pieces(source, contig.length):
+            genes += self._piece_genes(contig.name, emissions, first, last, executor, ahead)
+        return genes
+
+    def call(
+        self, contigs: Sequence[Contig], threads: int = 1, progress: Callable[[int], None] | None = None
+    ) -> Iterator[list[Gene]]:
+        """Genes of each contig, in the order of the contigs, whatever the number of threads."""
+        if threads == 1:
+            for contig in contigs:
+                yield self.genes(contig)
+                if progress:
+                    progress(contig.length)
+            return
+        with ThreadPoolExecutor(threads) as blocks, ThreadPoolExecutor(threads) as pool:
+            waiting = [pool.submit(self.genes, contig, blocks, threads) for contig in contigs]
+            try:
+                for contig, future in zip(contigs, waiting, strict=True):
+                    yield future.result()
+                    if progress:
+                        progress(contig.length)
+            except BaseException:
+                for future in waiting:
+                    future.cancel()
+                raise
+
+    def _piece_genes(
+        self,
+        contig: str,
+        emissions: EmissionBuilder,
+        first: int,
+        last: int,
+        executor: Executor | None,
+        ahead: int,
+    ) -> list[Gene]:
+        decoder = PieceDecoder(
+            self.machine,
+            lambda start, end: emissions.rows(start, end, first, last),
+            first,
+            last,
+            executor,
+            ahead,
+            self.block_bases,
+        )
+        builder = GeneBuilder(
+            self.machine, contig, decoder.factor, self.min_score, strand_known=is_stranded(self.plan.tracks)
+        )
+        found = list(builder.path_genes(decoder.best().segments))
+        sums = iter(decoder.sums([part for gene in found for part in gene.segments]) if found else ())
+        built = [builder.build(gene, [next(sums) for _ in gene.segments]) for gene in found]
+        with self._counting:
+            self.dropped.add(builder.dropped)
+        return [gene for gene in built if gene is not None]
+
+    def _pieces(self, source: _ContigSource, length: int) -> Iterator[tuple[int, int]]:
+        """Stretches that are decoded apart: the contig, or what lies between its long gaps."""
+        if length < _SHORTEST_PIECE:
+            return
+        if not self.parameters.gap_length:
+            yield 0, length
+            return
+        begun = 0
+        for start, end in _long_gaps(source, length, self.parameters.gap_length, self.block_bases):
+            if start - begun >= _SHORTEST_PIECE:
+                yield begun, start
+            begun = end
+        if length - begun >= _SHORTEST_PIECE:
+            yield begun, length
+
+
+def _long_gaps(source: _ContigSource, length: int, shortest: int, block: int) -> Iterator[tuple[int, int]]:
+    """Runs of N at least this long, read block by block."""
+    open_start, open_end = -1, -1
+    for low in range(0, length, block):
+        high = min(low + block, length)
+        for start, end in runs(source.codes(low, high) == N).tolist():
+            if low + start == open_end:
+                open_end = low + end
+                continue
+            if open_end - open_start >= shortest:
+                yield open_start, open_end
+            open_start, open_end = low + start, low + end
+    if open_start >= 0 and open_end - open_start >= shortest:
+        yield open_start, open_end
+
+
+def call_genes(
+    tracks: Tracks,
+    bases: Bases,
+    contigs: Sequence[Contig],
+    parameters: GeneParameters,
+    *,
+    min_score: float = 0.0,
+    threads: int = 1,
+) -> Iterator[Gene]:
+    """Genes of contigs, contig by contig, from left to right.
+
+    Raises:
+        TracksError: the tracks do not suffice for gene models.
+    """
+    for genes in GeneCaller(tracks, bases, parameters, min_score).call(contigs, threads):
+        yield from genes

@@ -1,0 +1,551 @@
+"""From tracks and sequence to the scores the gene machine decodes.
+
+Regions. A base of a state's kind is worth `region_weight x max(log probability, region_floor)` of the kind's track. What
+a model lacks is derived from what it has, first that fits:
+
+    kind         tracks
+    CDS frame f  CDS_frame_f; CDS; the derived CDS
+    CDS          exon and neither 5UTR nor 3UTR, inside protein_coding_gene (the lowest of their logits, UTRs negated)
+    5'UTR, 3'UTR 5UTR, 3UTR; without both of them UTR states do not exist
+    introns      intron; inside protein_coding_gene and not exon
+    intergenic   outside protein_coding_gene on both strands (and outside lncRNA, where lncRNA states exist); without
+                 that track, neither exon nor intron
+    lncRNA       exon or intron, and lncRNA
+
+A stranded track (`exon+`) goes before a strandless one (`exon`), which speaks for both strands: then strand and frame
+come from the sequence, as motifs, stop codons and the order of donors and acceptors.
+
+Sites. A donor or acceptor is worth its track's logit at the marked base (parameters `donor_span` and so on), at least
+`site_floor`, plus bonus and cost of its class; only GT, GC and AT donors and AG and AC acceptors are candidates. Starts
+and stops likewise where there are start_codon and stop_codon tracks. Where there is no track for a site, its two sides
+vote: half the difference between the mean logit of the CDS (for splice sites: exon) over `contrast_bases` on both sides.
+
+Unknown bases (N) and masked labels say nothing: 0 in every region, besides the cost of N in exons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segnt_tools.elements import Strand, Track
+from segnt_tools.errors import TracksError
+from segnt_tools.genes.compilation import compiled
+from segnt_tools.genes.kernels import CODES_MARGIN, Rows
+from segnt_tools.genes.parameters import GeneParameters
+from segnt_tools.genes.states import (
+    INTERGENIC_COLUMN,
+    REFUSED_BIT,
+    REGION_COLUMNS,
+    SITE_COLUMNS,
+    STRANDS,
+    Region,
+    Site,
+    StateMachine,
+    column,
+)
+from segnt_tools.sequence.codes import LETTERS, N, encode
+
+FloatArray = NDArray[np.float32]
+
+LOGIT_LIMIT = 10.0
+_TABLE_STEPS = 64  # of the log sigmoid; linear interpolation errs by less than 1e-5
+_CODONS = len(LETTERS) ** 3
+_SITES = len(Site)
+_OPEN_MAJOR, _OPEN_MINOR = int(Site.OPEN_MAJOR), int(Site.OPEN_MINOR)
+_CLOSE_MAJOR, _CLOSE_MINOR = int(Site.CLOSE_MAJOR), int(Site.CLOSE_MINOR)
+_ENTER, _LEAVE = int(Site.ENTER), int(Site.LEAVE)
+_MAJOR, _GC, _MINOR = 1, 2, 3  # classes of splice motifs
+
+
+def _motifs(plus: Mapping[str, int], minus: Mapping[str, int]) -> NDArray[np.int64]:
+    """Class of each pair of base codes as a splice motif, by strand; 0 for none."""
+    table = np.zeros((2, len(LETTERS) ** 2), dtype=np.int64)
+    for strand, motifs in enumerate((plus, minus)):
+        for motif, kind in motifs.items():
+            first, second = (int(code) for code in encode(motif))
+            table[strand, first * 5 + second] = kind
+    return table
+
+
+# An intron begins on the left with its donor (plus strand) or with its acceptor read backwards (minus strand).
+_OPENS = _motifs({"GT": _MAJOR, "GC": _GC, "AT": _MINOR}, {"CT": _MAJOR, "GT": _MINOR})
+_CLOSES = _motifs({"AG": _MAJOR, "AC": _MINOR}, {"AC": _MAJOR, "GC": _GC, "AT": _MINOR})
+
+
+class LogitSource(Protocol):
+    """Where logits come from: a contig's tracks."""
+
+    def logits(self, start: int, end: int) -> FloatArray:
+        """Logits of bases start to end, shape (tracks, bases)."""
+
+
+class BaseSource(Protocol):
+    """Where bases come from: a contig's sequence."""
+
+    def codes(self, start: int, end: int) -> NDArray[np.uint8]:
+        """Base codes of bases start to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrandRows:
+    """Rows of the evidence array that speak for one strand; -1 where there is none.
+
+    Attributes:
+        exon, cds, five, three, intron, gene: kinds of region.
+        frames: CDS by frame.
+        donor, acceptor, start, stop: sites; -1 lets the two sides vote.
+        nc_exon, nc_intron: lncRNA.
+    """
+
+    exon: int
+    cds: int
+    five: int
+    three: int
+    intron: int
+    gene: int
+    frames: tuple[int, int, int]
+    donor: int
+    acceptor: int
+    start: int
+    stop: int
+    nc_exon: int
+    nc_intron: int
+
+
+class EvidencePlan:
+    """Which track, or what derived from tracks, speaks for what.
+
+    Raises:
+        TracksError: the tracks do not suffice for gene models.
+    """
+
+    def __init__(self, tracks: tuple[Track, ...], parameters: GeneParameters) -> None:
+        self.tracks = tracks
+        self._row_of = {track.name: row for row, track in enumerate(tracks) if track.trained}
+        self._derived: list[tuple[tuple[int, bool], ...]] = []
+        self._lncrna = parameters.lncrna and self._find("lncRNA", Strand.PLUS) >= 0
+        self.strands = tuple(self._strand_rows(strand) for strand in STRANDS)
+        self.noncoding = self.strands[0].nc_exon >= 0
+        self.has_utr = self.strands[0].five >= 0 and self.strands[0].three >= 0
+        self.intergenic = self._intergenic_row()
+        self.scales = self._scales(parameters.calibration)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the evidence array: tracks, then what is derived."""
+        return len(self.tracks) + len(self._derived)
+
+    @property
+    def used_tracks(self) -> tuple[int, ...]:
+        """Tracks that anything uses."""
+        direct = {row for rows in self.strands for row in _all_rows(rows)} | {self.intergenic}
+        wanted = {row for row in direct if 0 <= row < len(self.tracks)}
+        return tuple(sorted(wanted | {row for parts in self._derived for row, _ in parts if row < len(self.tracks)}))
+
+    def evidence(self, logits: FloatArray) -> FloatArray:
+        """Rows of evidence of the logits of all tracks, shape (tracks, bases) to (rows, bases)."""
+        result = np.empty((self.rows, logits.shape[1]), dtype=np.float32)
+        tracks = result[: len(self.tracks)]
+        np.clip(np.nan_to_num(logits, nan=0.0), -LOGIT_LIMIT, LOGIT_LIMIT, out=tracks)
+        for row, (temperature, bias) in self.scales.items():
+            tracks[row] = (tracks[row] - bias) / temperature
+        for row, parts in enumerate(self._derived, start=len(self.tracks)):
+            first, negated = parts[0]
+            np.multiply(result[first], -1.0 if negated else 1.0, out=result[row])
+            for part, negated in parts[1:]:
+                np.minimum(result[row], -result[part] if negated else result[part], out=result[row])
+        return result
+
+    def _find(self, element: str, strand: Strand) -> int:
+        return self._row_of.get(f"{element}{strand.value}", self._row_of.get(element, -1))
+
+    def _derive(self, *parts: tuple[int, bool]) -> int:
+        """A row that is the lowest of others, some negated; those that do not exist are left out."""
+        known = tuple(part for part in parts if part[0] >= 0)
+        if known not in self._derived:
+            self._derived.append(known)
+        return len(self.tracks) + self._derived.index(known)
+
+    def _strand_rows(self, strand: Strand) -> StrandRows:
+        gene = self._find("protein_coding_gene", strand)
+        five, three = self._find("5UTR", strand), self._find("3UTR", strand)
+        cds, exon = self._find("CDS", strand), self._find("exon", strand)
+        frames = tuple(self._find(f"CDS_frame_{frame}", strand) for frame in range(3))
+        if exon < 0 and cds < 0 and min(frames) < 0:
+            raise TracksError(
+                "these tracks cannot be decoded into genes: there is neither an exon nor a CDS track",
+                hint=f"There are {', '.join(sorted(self._row_of)) or 'none'}",
+            )
+        if cds < 0:
+            if exon < 0:
+                raise TracksError("these tracks hold CDS frames but neither CDS nor exon")
+            cds = self._derive((exon, False), (five, True), (three, True), (gene, False))
+        exon = cds if exon < 0 else exon
+        intron = self._find("intron", strand)
+        if intron < 0:
+            intron = self._derive((gene, False), (exon, True))
+        lncrna = self._find("lncRNA", strand) if self._lncrna else -1
+        return StrandRows(
+            exon=exon,
+            cds=cds,
+            five=five,
+            three=three,
+            intron=intron,
+            gene=gene,
+            frames=frames if min(frames) >= 0 else (cds, cds, cds),
+            donor=self._find("splice_donor", strand),
+            acceptor=self._find("splice_acceptor", strand),
+            start=self._find("start_codon", strand),
+            stop=self._find("stop_codon", strand),
+            nc_exon=self._derive((lncrna, False), (exon, False)) if lncrna >= 0 else -1,
+            nc_intron=self._derive((lncrna, False), (intron, False)) if lncrna >= 0 else -1,
+        )
+
+    def _intergenic_row(self) -> int:
+        parts: list[tuple[int, bool]] = []
+        for strand, rows in zip(STRANDS, self.strands, strict=True):
+            parts += [(rows.gene, True)] if rows.gene >= 0 else [(rows.exon, True), (rows.intron, True)]
+            if self._lncrna:
+                parts.append((self._find("lncRNA", strand), True))
+        return self._derive(*dict.fromkeys(parts))
+
+    def _scales(self, calibration: Mapping[str, tuple[float, float]]) -> dict[int, tuple[float, float]]:
+        """Temperature and bias by row; a name without strand speaks for the tracks of both."""
+        return {
+            row: calibration.get(track.name, calibration.get(track.element, (1.0, 0.0)))
+            for row, track in enumerate(self.tracks)
+            if track.name in calibration or track.element in calibration
+        }
+
+
+def _all_rows(rows: StrandRows) -> tuple[int, ...]:
+    values = (getattr(rows, name) for name in StrandRows.__slots__)
+    return tuple(row for value in values for row in (value if isinstance(value, tuple) else (value,)))
+
+
+class SiteTables(NamedTuple):
+    """What the site kernel needs, by strand (2,) unless said otherwise.
+
+    Attributes:
+        donor, acceptor, start, stop: rows of evidence, -1 where the two sides vote.
+        exon, cds: rows that vote for splice sites and for starts and stops.
+        donor_span, acceptor_span, start_span, stop_span: (2,) first and last marked base.
+        donor_score, acceptor_score, start_score, stop_score: bonuses.
+        gc_donor, at_ac: costs of classes.
+        floor, minimum: of logits.
+        contrast_bases, contrast_weight: of votes.
+        enters, leaves, refused: (2, 125) by codon as read on the plus strand: whether a CDS may begin with it on the
+            left, may end with it on the right, and may not hold it.
+    """
+
+    donor: NDArray[np.int64]
+    acceptor: NDArray[np.int64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    exon: NDArray[np.int64]
+    cds: NDArray[np.int64]
+    donor_span: NDArray[np.int64]
+    acceptor_span: NDArray[np.int64]
+    start_span: NDArray[np.int64]
+    stop_span: NDArray[np.int64]
+    donor_score: float
+    acceptor_score: float
+    start_score: float
+    stop_score: float
+    gc_donor: float
+    at_ac: float
+    floor: float
+    minimum: float
+    contrast_bases: int
+    contrast_weight: float
+    enters: NDArray[np.bool_]
+    leaves: NDArray[np.bool_]
+    refused: NDArray[np.bool_]
+
+
+def _codon_table(codons: tuple[str, ...]) -> NDArray[np.bool_]:
+    table = np.zeros(_CODONS, dtype=np.bool_)
+    for codon in codons:
+        first, second, third = (int(code) for code in encode(codon))
+        table[(first * 5 + second) * 5 + third] = True
+    return table
+
+
+class EmissionBuilder:
+    """Turns logits and bases of one contig into rows for the kernels.
+
+    Args:
+        plan: which track speaks for what.
+        machine: the gene machine.
+        tracks: the contig's logits.
+        bases: the contig's sequence.
+        length: bases of the contig.
+    """
+
+    def __init__(
+        self, plan: EvidencePlan, machine: StateMachine, tracks: LogitSource, bases: BaseSource, length: int
+    ) -> None:
+        self._plan = plan
+        self._parameters = machine.parameters
+        self._tracks = tracks
+        self._bases = bases
+        self._length = length
+        self._sites = _site_tables(plan, machine)
+        self._sources, self._base_costs, self._n_costs = _region_tables(plan, machine.parameters)
+        spans = (self._sites.donor_span, self._sites.acceptor_span, self._sites.start_span, self._sites.stop_span)
+        reach = max(int(np.abs(span).max()) for span in spans) + 4
+        self._margin = max(reach, machine.parameters.contrast_bases, CODES_MARGIN)
+
+    def codes(self, start: int, end: int) -> NDArray[np.uint8]:
+        """Base codes of an interval of the contig."""
+        return self._bases.codes(start, end)
+
+    def rows(self, start: int, end: int, first: int, last: int) -> Rows:
+        """Rows for boundaries start to end of the piece first to last; with its last boundary if end is last."""
+        low, high = max(0, start - self._margin), min(self._length, end + self._margin)
+        width = end - start + 2 * self._margin
+        shift = low - (start - self._margin)
+        logits = np.zeros((len(self._plan.tracks), width), dtype=np.float32)
+        logits[:, shift : shift + high - low] = self._tracks.logits(low, high)
+        codes = np.full(width, N, dtype=np.uint8)
+        codes[shift : shift + high - low] = self._bases.codes(low, high)
+        evidence = self._plan.evidence(logits)
+        boundaries = end - start + (1 if end == last else 0)
+        region = np.zeros((boundaries, REGION_COLUMNS), dtype=np.float32)
+        p = self._parameters
+        _fill_regions(
+            evidence,
+            codes,
+            self._margin,
+            end - start,
+            self._sources,
+            self._base_costs,
+            self._n_costs,
+            _LOG_SIGMOID,
+            p.region_weight,
+            p.region_floor,
+            region,
+        )
+        sites = np.zeros((boundaries, SITE_COLUMNS), dtype=np.float32)
+        mask = np.zeros(boundaries, dtype=np.uint32)
+        _fill_sites(evidence, codes, self._margin, start, first, last, self._sites, sites, mask)
+        return Rows(
+            start=start,
+            region=region,
+            sites=sites,
+            mask=mask,
+            codes=codes[self._margin - CODES_MARGIN :][: boundaries + 2 * CODES_MARGIN],
+            first=first,
+            last=last,
+            min_intron=p.min_intron,
+            min_exon=p.min_cds_exon,
+        )
+
+
+def _log_sigmoid_table() -> FloatArray:
+    steps = 2 * 2 * int(LOGIT_LIMIT) * _TABLE_STEPS
+    logits = np.arange(steps + 2) / _TABLE_STEPS - 2 * LOGIT_LIMIT
+    return (-np.logaddexp(0.0, -logits)).astype(np.float32)
+
+
+_LOG_SIGMOID = _log_sigmoid_table()
+
+
+def _region_tables(
+    plan: EvidencePlan, parameters: GeneParameters
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
+    """By column of the emission array: row of evidence (-1: none), cost of a base, cost of an unknown base."""
+    sources = np.full(REGION_COLUMNS, -1)
+    costs = np.zeros(REGION_COLUMNS, dtype=np.float32)
+    unknown = np.zeros(REGION_COLUMNS, dtype=np.float32)
+    sources[INTERGENIC_COLUMN] = plan.intergenic
+    for strand, rows in enumerate(plan.strands):
+        left, right = (rows.five, rows.three) if strand == 0 else (rows.three, rows.five)
+        by_region = {
+            Region.LEFT_UTR: left,
+            Region.RIGHT_UTR: right,
+            Region.CDS_0: rows.frames[0],
+            Region.CDS_1: rows.frames[1],
+            Region.CDS_2: rows.frames[2],
+            Region.INTRON: rows.intron,
+            Region.UTR_INTRON: rows.intron,
+            Region.NC_EXON: rows.nc_exon,
+            Region.NC_INTRON: rows.nc_intron,
+        }
+        for region, row in by_region.items():
+            sources[column(strand, region)] = row
+        for region in (Region.INTRON, Region.UTR_INTRON, Region.NC_INTRON):
+            costs[column(strand, region)] = parameters.intron_base_cost
+        for region in (Region.CDS_0, Region.CDS_1, Region.CDS_2):
+            costs[column(strand, region)] = parameters.cds_base_cost
+            unknown[column(strand, region)] = parameters.n_in_exon
+        for region in (Region.LEFT_UTR, Region.RIGHT_UTR, Region.NC_EXON):
+            unknown[column(strand, region)] = parameters.n_in_exon
+    return sources, costs, unknown
+
+
+def _site_tables(plan: EvidencePlan, machine: StateMachine) -> SiteTables:
+    p = machine.parameters
+    plus, minus = plan.strands
+    backward = tuple(machine.reversed(codon) for codon in p.start_codons)
+    return SiteTables(
+        donor=np.array([plus.donor, minus.donor]),
+        acceptor=np.array([plus.acceptor, minus.acceptor]),
+        start=np.array([plus.start, minus.start]),
+        stop=np.array([plus.stop, minus.stop]),
+        exon=np.array([plus.exon, minus.exon]),
+        cds=np.array([plus.cds, minus.cds]),
+        donor_span=np.array(p.donor_span),
+        acceptor_span=np.array(p.acceptor_span),
+        start_span=np.array(p.start_span),
+        stop_span=np.array(p.stop_span),
+        donor_score=p.donor,
+        acceptor_score=p.acceptor,
+        start_score=p.start,
+        stop_score=p.stop,
+        gc_donor=p.gc_donor,
+        at_ac=p.at_ac,
+        floor=p.site_floor,
+        minimum=p.site_minimum,
+        contrast_bases=p.contrast_bases,
+        contrast_weight=p.contrast_weight,
+        enters=np.stack([_codon_table(p.start_codons), _codon_table(machine.refused[1])]),
+        leaves=np.stack([_codon_table(machine.refused[0]), _codon_table(backward)]),
+        refused=np.stack([_codon_table(machine.refused[0]), _codon_table(machine.refused[1])]),
+    )
+
+
+@compiled
+def _fill_regions(
+    evidence: FloatArray,
+    codes: NDArray[np.uint8],
+    margin: int,
+    bases: int,
+    sources: NDArray[np.int64],
+    base_costs: FloatArray,
+    n_costs: FloatArray,
+    log_sigmoid: FloatArray,
+    weight: float,
+    floor: float,
+    region: FloatArray,
+) -> None:
+    """Weighted log probabilities of each base in each region, read from a table with linear interpolation."""
+    zero = float(log_sigmoid.size - 2) / 2
+    for i in range(bases):
+        j = i + margin
+        unknown = codes[j] == N
+        for kind in range(sources.size):
+            if unknown:
+                region[i, kind] = base_costs[kind] + n_costs[kind]
+            elif sources[kind] >= 0:
+                place = evidence[sources[kind], j] * _TABLE_STEPS + zero
+                place = min(max(place, 0.0), 2 * zero)
+                step = int(place)
+                value = log_sigmoid[step] + (place - step) * (log_sigmoid[step + 1] - log_sigmoid[step])
+                region[i, kind] = weight * max(value, floor) + base_costs[kind]
+
+
+@compiled
+def _marked(evidence: FloatArray, row: int, base: int, direction: int, span: NDArray[np.int64]) -> float:
+    """The highest logit among the bases a site may be marked on."""
+    best = -np.inf
+    for offset in range(span[0], span[1] + 1):
+        best = max(best, evidence[row, base + direction * offset])
+    return best
+
+
+@compiled
+def _vote(evidence: FloatArray, row: int, boundary: int, direction: int, bases: int, weight: float) -> float:
+    """Half the difference of the mean logits right and left of a boundary; direction -1 turns the sides round."""
+    difference = 0.0
+    for offset in range(bases):
+        difference += evidence[row, boundary + offset] - evidence[row, boundary - 1 - offset]
+    return weight * direction * difference / (2 * bases)
+
+
+@compiled
+def _fill_sites(
+    evidence: FloatArray,
+    codes: NDArray[np.uint8],
+    margin: int,
+    start: int,
+    first: int,
+    last: int,
+    t: SiteTables,
+    sites: FloatArray,
+    mask: NDArray[np.uint32],
+) -> None:
+    """Scores of all sites, and which boundaries have one."""
+    for i in range(mask.size):
+        j = i + margin
+        boundary = start + i
+        right, left = codes[j] * 5 + codes[j + 1], codes[j - 2] * 5 + codes[j - 1]
+        following = right * 5 + codes[j + 2]
+        preceding = (codes[j - 3] * 5 + codes[j - 2]) * 5 + codes[j - 1]
+        bits = 0
+        for strand in range(2):
+            shift = strand * _SITES
+            opens = _OPENS[strand, right] if boundary > first else 0
+            if opens:
+                if strand == 0:
+                    row, base, direction, span, score = t.donor[0], j, 1, t.donor_span, t.donor_score
+                    score += t.gc_donor if opens == _GC else t.at_ac if opens == _MINOR else 0.0
+                else:
+                    row, base, direction, span, score = t.acceptor[1], j - 1, -1, t.acceptor_span, t.acceptor_score
+                logit = (
+                    _marked(evidence, row, base, direction, span)
+                    if row >= 0
+                    else _vote(evidence, t.exon[strand], j, -1, t.contrast_bases, t.contrast_weight)
+                )
+                if logit >= t.minimum:
+                    site = shift + (_OPEN_MINOR if opens == _MINOR else _OPEN_MAJOR)
+                    sites[i, site] = max(logit, t.floor) + score
+                    bits |= 1 << site
+            closes = _CLOSES[strand, left] if boundary < last else 0
+            if closes:
+                if strand == 0:
+                    row, base, direction, span, score = t.acceptor[0], j, 1, t.acceptor_span, t.acceptor_score
+                else:
+                    row, base, direction, span, score = t.donor[1], j - 1, -1, t.donor_span, t.donor_score
+                    score += t.gc_donor if closes == _GC else t.at_ac if closes == _MINOR else 0.0
+                logit = (
+                    _marked(evidence, row, base, direction, span)
+                    if row >= 0
+                    else _vote(evidence, t.exon[strand], j, 1, t.contrast_bases, t.contrast_weight)
+                )
+                if logit >= t.minimum:
+                    site = shift + (_CLOSE_MINOR if closes == _MINOR else _CLOSE_MAJOR)
+                    sites[i, site] = max(logit, t.floor) + score
+                    bits |= 1 << site
+            if t.enters[strand, following]:
+                if strand == 0:
+                    row, base, direction, span, score = t.start[0], j, 1, t.start_span, t.start_score
+                else:
+                    row, base, direction, span, score = t.stop[1], j + 2, -1, t.stop_span, t.stop_score
+                logit = (
+                    _marked(evidence, row, base, direction, span)
+                    if row >= 0
+                    else _vote(evidence, t.cds[strand], j, 1, t.contrast_bases, t.contrast_weight)
+                )
+                sites[i, shift + _ENTER] = max(logit, t.floor) + score
+                bits |= 1 << (shift + _ENTER)
+            if t.leaves[strand, preceding]:
+                if strand == 0:
+                    row, base, direction, span, score = t.stop[0], j - 3, 1, t.stop_span, t.stop_score
+                else:
+                    row, base, direction, span, score = t.start[1], j - 1, -1, t.start_span, t.start_score
+                logit = (
+                    _marked(evidence, row, base, direction, span)
+                    if row >= 0
+                    else _vote(evidence, t.cds[strand], j, -1, t.contrast_bases, t.contrast_weight)
+                )
+                sites[i, shift + _LEAVE] = max(logit, t.floor) + score
+                bits |= 1 << (shift + _LEAVE)
+            if t.refused[strand, preceding]:
+                bits |= 1 << (REFUSED_BIT + strand)
+        mask[i] = bits
