@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_checkpoints
 
 from segnt_tools.errors import CheckpointError
+from segnt_tools.models.architectures import build
 from segnt_tools.models.checkpoints import open_checkpoint, open_trunk, write_checkpoint
 from segnt_tools.models.checkpoints.interpret import interpret
 from segnt_tools.models.checkpoints.layouts import Layout, read_foreign
 from segnt_tools.models.checkpoints.restricted_pickle import read_tree
 from segnt_tools.models.nt_encoder import MaskedLanguageModel
-from segnt_tools.models.registry import build
 
 joblib = pytest.importorskip("joblib", reason="joblib writes the files that users have: pip install joblib")
 

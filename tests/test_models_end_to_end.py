@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_checkpoints
 
 from segnt_tools.commands.main import run
+from segnt_tools.models.architectures import build
 from segnt_tools.models.checkpoints import open_checkpoint
-from segnt_tools.models.registry import build
 from segnt_tools.sequence.windows import WindowGeometry, windows_of_segments
 
 WINDOW, OVERLAP = 480, 96

@@ -17,13 +17,13 @@ import torch
 
 from segnt_tools.elements import Track
 from segnt_tools.models import segment_borzoi, segment_enformer, segment_nt
+from segnt_tools.models.architectures import build
 from segnt_tools.models.card import Card
 from segnt_tools.models.checkpoints import open_checkpoint
 from segnt_tools.models.checkpoints.interpret import borzoi_config, enformer_config, interpret, interpret_trunk
 from segnt_tools.models.checkpoints.layouts import Foreign, Layout, flatten_tree
 from segnt_tools.models.checkpoints.naming import BORZOI_JAX, ENFORMER_JAX
 from segnt_tools.models.nt_encoder import MaskedLanguageModel, PadStyle, rotary_frequencies
-from segnt_tools.models.registry import build
 from segnt_tools.models.tokenizer import (
     ENFORMER_TOKENIZER,
     NTV3_TOKENIZER,

@@ -14,11 +14,12 @@ import torch
 
 from segnt_tools.errors import CheckpointError, SegntError, UsageError
 from segnt_tools.files import output_folder
+from segnt_tools.models.architectures import build
 from segnt_tools.models.card import CARD_FILE, Card
 from segnt_tools.models.checkpoints import open_checkpoint, write_checkpoint
 from segnt_tools.models.checkpoints.layouts import Layout, layout_of
 from segnt_tools.models.checkpoints.official import LICENCE, OFFICIAL, official
-from segnt_tools.models.registry import build, choose_device, embedded_folder, known_models, user_folder
+from segnt_tools.models.registry import choose_device, embedded_folder, known_models, user_folder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

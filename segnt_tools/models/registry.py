@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module, resources
+from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
@@ -14,21 +14,12 @@ import torch
 
 from segnt_tools.errors import CheckpointError, UsageError
 from segnt_tools.logs import logger
+from segnt_tools.models.architectures import build
 from segnt_tools.models.card import CARD_FILE, Card
 from segnt_tools.models.checkpoints import open_checkpoint
 from segnt_tools.models.interface import SegmentationModel
 
 DEFAULT_MODEL = "plant_small"
-
-# Architecture name -> module with `build(card) -> SegmentationModel`.
-ARCHITECTURES: Mapping[str, str] = MappingProxyType(
-    {
-        "codon_unet": "segnt_tools.models.codon_unet",
-        "segment_nt": "segnt_tools.models.segment_nt",
-        "segment_enformer": "segnt_tools.models.segment_enformer",
-        "segment_borzoi": "segnt_tools.models.segment_borzoi",
-    }
-)
 
 PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
     {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -95,20 +86,6 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
         f"no model named {name_or_folder}, and no such folder",
         hint=f"Known models: {', '.join(known) or 'none'}. See segnt models list",
     )
-
-
-def build(card: Card) -> SegmentationModel:
-    """The network of a card's architecture, with untrained weights.
-
-    Raises:
-        CheckpointError: unknown architecture.
-    """
-    if card.architecture not in ARCHITECTURES:
-        raise CheckpointError(
-            f"unknown architecture {card.architecture}", hint=f"Known: {', '.join(sorted(ARCHITECTURES))}"
-        )
-    builder: Callable[[Card], SegmentationModel] = import_module(ARCHITECTURES[card.architecture]).build
-    return builder(card)
 
 
 def load_model(name_or_folder: str | Path, device: str = "auto", precision: str = "auto") -> LoadedModel:

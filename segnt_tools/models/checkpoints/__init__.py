@@ -15,6 +15,7 @@ import torch
 
 from segnt_tools.errors import CheckpointError
 from segnt_tools.files import atomic_path, output_folder
+from segnt_tools.models.architectures import build
 from segnt_tools.models.card import Card
 from segnt_tools.models.checkpoints.interpret import interpret, interpret_trunk
 from segnt_tools.models.checkpoints.layouts import WEIGHTS_FILE, Layout, layout_of, read_foreign, read_safetensors
@@ -104,8 +105,6 @@ def weights_sha256(file: Path) -> str:
 
 def _empty_model(card: Card) -> torch.nn.Module:
     """The card's model without memory for its weights."""
-    from segnt_tools.models.registry import build  # the registry opens checkpoints: it imports this module
-
     with torch.device("meta"), Uninitialised():
         return build(card)
 
