@@ -1,0 +1,262 @@
+"""The verdict: is this annotation as it should be, why, and what to try where it is not.
+
+What is usual comes from the `expectations` of the model's card: for each key of a measure (`genes_per_mb`,
+`median_intron`, ...) either [lowest, highest] usual value, or one number, of which half to double is usual. Without
+them only what no annotation should show is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from segnt_tools.report.measures import Measure, Unit, plural, written
+from segnt_tools.report.runs import Run
+
+
+class Level(StrEnum):
+    """How a check came out."""
+
+    GOOD = "good"
+    NOTICE = "look here"
+    BAD = "wrong"
+    UNKNOWN = "not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One reason of the verdict.
+
+    Attributes:
+        name: what was looked at.
+        level: how it came out.
+        finding: what was found, as a sentence.
+        advice: what to try; empty where nothing is to be done.
+    """
+
+    name: str
+    level: Level
+    finding: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict of a run.
+
+    Attributes:
+        level: the worst level of its checks.
+        sentence: the verdict in plain words.
+        checks: its reasons.
+    """
+
+    level: Level
+    sentence: str
+    checks: tuple[Check, ...]
+
+
+# Below (or above) the first limit is worth a look, beyond the second something is wrong.
+_USED = (0.95, 0.5)
+_START = (0.95, 0.8)
+_STOP = (0.95, 0.8)
+_SCORE = (0.7, 0.4)
+_CANONICAL = (0.95, 0.8)
+_PARTIAL = (0.2, 0.5)
+
+# Checks against the card: key, what too few and too many may mean.
+_USUAL: dict[str, tuple[str, str]] = {
+    "genes_per_mb": (
+        "Genes may be missed: is this assembly from the clade of the model? Adapt the model to some genes of this "
+        "species with segnt train, or lower the gene decoder's costs.",
+        "Repeats may be called as genes, or genes split: mask repeats, or keep genes above a higher score.",
+    ),
+    "single_exon_share": (
+        "Neighbouring genes may be joined into one.",
+        "Genes may be split, or repeats and pseudogenes called: look at the worst-scoring genes first.",
+    ),
+    "exons_per_gene": ("Genes may be split or introns missed.", "Neighbouring genes may be joined into one."),
+    "median_cds": ("Genes may be split or cut short.", "Neighbouring genes may be joined into one."),
+    "median_exon": ("Check the intron settings of the gene decoder.", "Introns may be missed."),
+    "median_intron": ("False short introns may have been put in.", "Exons or neighbouring genes may be skipped."),
+    "gc": (
+        "The assembly has less GC than is usual for the model: adapt it with segnt train.",
+        "The assembly has more GC than is usual for the model: contamination, or adapt it with segnt train.",
+    ),
+}
+
+
+def judge(run: Run) -> Verdict:
+    """The verdict of a run."""
+    checks = tuple(_checks(run))
+    levels = [check.level for check in checks]
+    if Level.BAD in levels:
+        wrong = [check.name.lower() for check in checks if check.level is Level.BAD]
+        return Verdict(Level.BAD, f"Do not use this annotation before looking into: {', '.join(wrong)}.", checks)
+    if not run.genes or not run.genes.genes:
+        what = (
+            "Element calls only: gene models are not part of this run."
+            if run.elements
+            else "There is nothing to judge yet."
+        )
+        return Verdict(Level.UNKNOWN, what, checks)
+    if Level.NOTICE in levels:
+        odd = [check.name.lower() for check in checks if check.level is Level.NOTICE]
+        return Verdict(Level.NOTICE, f"Usable, but look at: {', '.join(odd)}.", checks)
+    if not run.folder.card.get("expectations"):
+        return Verdict(
+            Level.GOOD,
+            "Nothing looks wrong; the model's card does not say what is usual for the clade, so that numbers such as "
+            "genes per Mb were not judged.",
+            checks,
+        )
+    return Verdict(Level.GOOD, "This looks like a usual annotation of the model's clade.", checks)
+
+
+def _checks(run: Run) -> Iterator[Check]:
+    yield from _assembly_checks(run)
+    if run.genes is None:
+        yield Check(
+            "Gene models",
+            Level.UNKNOWN,
+            "There is no genes.gff3 in the run folder.",
+            "segnt annotate writes it unless --skip genes was given; segnt call-genes makes it from tracks files.",
+        )
+        return
+    if not run.genes.genes:
+        yield _no_genes(run)
+        return
+    measures = {measure.key: measure for measure in run.measures}
+    yield from _completeness_checks(run, measures)
+    yield from _expectation_checks(run, measures)
+    yield from _splice_checks(run)
+
+
+def _assembly_checks(run: Run) -> Iterator[Check]:
+    assembly = run.assembly
+    if assembly is None or not assembly.contigs:
+        yield Check("Assembly", Level.UNKNOWN, "The run folder does not tell which contigs there are.")
+        return
+    share = assembly.bases_used / max(1, assembly.bases)
+    used = int(assembly.used.sum())
+    skipped = assembly.contigs - used
+    finding = f"{plural(used, 'contig')} with {100 * share:.1f} % of all bases were annotated"
+    if skipped:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in assembly.reasons.items())
+        finding += f"; {plural(skipped, 'contig was', 'contigs were')} skipped ({reasons})"
+    advice = "Lower --min-length if the short contigs matter." if skipped else ""
+    yield Check("Contigs used", _below(share, _USED), finding + ".", advice if share < _USED[0] else "")
+    if assembly.known_bases is not None and assembly.bases_used:
+        known = assembly.known_bases / assembly.bases_used
+        level = Level.NOTICE if known < 0.8 else Level.GOOD
+        advice = "Nothing can be annotated in gaps: genes beside them are cut." if known < 0.8 else ""
+        yield Check(
+            "Bases predicted",
+            level,
+            f"{100 * known:.1f} % of the bases of annotated contigs are known; the rest is N and gets probability 0.",
+            advice,
+        )
+
+
+def _no_genes(run: Run) -> Check:
+    bases = run.bases
+    if bases < 20_000:
+        return Check("Gene models", Level.NOTICE, f"No gene was found; {bases:,} bases are too few to expect one.", "")
+    return Check(
+        "Gene models",
+        Level.BAD,
+        f"No gene was found in {written(bases, Unit.BASES)}.",
+        f"Is the assembly from the clade of the model ({run.folder.card.get('clade') or 'not named in its card'})? "
+        "See segnt models list; far from it, adapt a model with segnt train.",
+    )
+
+
+def _completeness_checks(run: Run, measures: Mapping[str, Measure]) -> Iterator[Check]:
+    start, stop, partial = (measures[key].value for key in ("start_share", "stop_share", "partial_share"))
+    reverse = "Check the genetic code; look at the worst-scoring genes."
+    for name, share, limits, text in (
+        ("Start codons", start, _START, "of the models with a complete 5' end begin with ATG"),
+        ("Stop codons", stop, _STOP, "of the models with a complete 3' end end with a stop codon"),
+    ):
+        if isinstance(share, int | float):
+            level = _below(share, limits)
+            yield Check(name, level, f"{100 * share:.1f} % {text}.", "" if level is Level.GOOD else reverse)
+        else:
+            yield Check(
+                name, Level.UNKNOWN, "The run folder has no cds.fa with coding models and no genome was given.", ""
+            )
+    if isinstance(partial, int | float):
+        level = _below(1 - partial, (1 - _PARTIAL[0], 1 - _PARTIAL[1]))
+        advice = (
+            ""
+            if level is Level.GOOD
+            else "Many genes reach a contig's end or a gap: a more contiguous assembly helps most."
+        )
+        yield Check("Complete models", level, f"{100 * partial:.1f} % of the models are partial.", advice)
+    score = measures["mean_score"].value
+    if isinstance(score, int | float):
+        level = _below(score, _SCORE)
+        advice = (
+            ""
+            if level is Level.GOOD
+            else "The model is unsure: a model of a closer clade, or segnt train on genes of this species, helps."
+        )
+        yield Check("Scores", level, f"The mean score of a gene is {score:.3f} (1 is certain).", advice)
+    else:
+        yield Check("Scores", Level.UNKNOWN, "The gene models carry no scores.")
+
+
+def _expectation_checks(run: Run, measures: Mapping[str, Measure]) -> Iterator[Check]:
+    clade = run.folder.card.get("clade") or "the model's clade"
+    expectations = run.folder.card.get("expectations")
+    if not isinstance(expectations, dict):
+        return
+    few = len(run.genes.genes) < 20 if run.genes else True
+    for key, value in expectations.items():
+        limits, measure = usual_range(value), measures.get(key)
+        if key not in _USUAL or limits is None or measure is None or not isinstance(measure.value, int | float):
+            continue
+        low, high = limits
+        usual = f"{written(low, measure.unit)} to {written(high, measure.unit)} is usual for {clade}"
+        finding = f"{measure.text}; {usual}."
+        if low <= measure.value <= high:
+            yield Check(measure.label, Level.GOOD, finding)
+        elif few:
+            yield Check(measure.label, Level.UNKNOWN, f"{finding} With so few genes this says little.")
+        else:
+            far = measure.value < low / 3 or measure.value > high * 3
+            advice = _USUAL[key][0 if measure.value < low else 1]
+            yield Check(measure.label, Level.BAD if far and key == "genes_per_mb" else Level.NOTICE, finding, advice)
+
+
+def usual_range(value: Any) -> tuple[float, float] | None:
+    """The usual range that an expectation of a card means; None if it means none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value / 2, value * 2
+    if isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(one, int | float) for one in value):
+        return float(value[0]), float(value[1])
+    if isinstance(value, dict) and {"low", "high"} <= set(value):
+        return usual_range([value["low"], value["high"]])
+    return None
+
+
+def _splice_checks(run: Run) -> Iterator[Check]:
+    splices = run.splices
+    if splices is None or splices.introns < 20:
+        return
+    share = sum(splices.kinds.get(kind, 0) for kind in ("GT-AG", "GC-AG", "AT-AC")) / splices.introns
+    level = _below(share, _CANONICAL)
+    advice = (
+        ""
+        if level is Level.GOOD
+        else "Introns without known splice sites are mostly wrong: is this the genome of the run?"
+    )
+    finding = f"{100 * share:.1f} % of {plural(splices.introns, 'intron')} are GT-AG, GC-AG or AT-AC."
+    yield Check("Splice sites", level, finding, advice)
+
+
+def _below(value: float, limits: tuple[float, float]) -> Level:
+    if value < limits[1]:
+        return Level.BAD
+    return Level.NOTICE if value < limits[0] else Level.GOOD
