@@ -36,7 +36,7 @@ from segnt_tools.models.segment_enformer import EnformerConfig
 from segnt_tools.models.segment_nt import SegmentNT, SegmentNTConfig
 from segnt_tools.models.uninitialised import Uninitialised
 
-CONFIGS = {
+CONFIGS: dict[str, SegmentNTConfig | EnformerConfig | BorzoiConfig] = {
     "segment_nt": SegmentNTConfig(),
     "segment_enformer": EnformerConfig(),
     "segment_borzoi": BorzoiConfig(),
@@ -200,12 +200,12 @@ def _seconds(forward: Callable[[], torch.Tensor], device: torch.device) -> float
         begun = time.perf_counter()
         forward()
         return time.perf_counter() - begun
-    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     begin.record()
     forward()
     end.record()
     end.synchronize()
-    return begin.elapsed_time(end) / 1e3
+    return float(begin.elapsed_time(end)) / 1e3
 
 
 def _reset_memory(device: torch.device) -> int:
