@@ -1,0 +1,33 @@
+process SEGNT_EVALUATE {
+    tag "${meta.id}"
+    label 'process_merge'
+    ext bases: { meta.bases } // by which conf/base.config asks for memory and time
+
+    conda "${moduleDir}/environment.yml"
+    container "segnt-tools/segnt_tools:0.1.0-cpu"
+
+    input:
+    tuple val(meta), path(prediction), path(assembly), path(reference, stageAs: 'reference/*')
+
+    output:
+    tuple val(meta), path("${prefix}/evaluate"), emit: folder
+    tuple val("${task.process}"), val('segnt_tools'), eval("segnt --version | cut -d' ' -f2"), topic: versions, emit: versions_segnt
+
+    when:
+    task.ext.when == null || task.ext.when
+
+    script:
+    def args = task.ext.args ?: ''
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    mkdir -p ${prefix}
+    segnt evaluate ${prediction} --truth ${reference} --genome ${assembly} --names ${meta.id} --out ${prefix}/evaluate ${args}
+    """
+
+    stub:
+    prefix = task.ext.prefix ?: "${meta.id}"
+    """
+    mkdir -p ${prefix}/evaluate
+    echo '{}' > ${prefix}/evaluate/evaluate.json
+    """
+}

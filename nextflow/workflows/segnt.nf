@@ -1,0 +1,64 @@
+/*
+ * The workflow: preprocess -> scatter shards -> predict -> gather groups -> call -> merge -> export, evaluate, report.
+ * Channel wiring only; what a tool does is in its module, how it is called in conf/modules.config.
+ */
+
+include { SEGNT_PREPROCESS } from '../modules/local/segnt/preprocess'
+include { PREDICT_SHARDS   } from '../subworkflows/local/predict_shards'
+include { CALL_FEATURES    } from '../subworkflows/local/call_features'
+include { SEGNT_TRACKS     } from '../modules/local/segnt/tracks'
+include { SEGNT_EVALUATE   } from '../modules/local/segnt/evaluate'
+include { SEGNT_REPORT     } from '../modules/local/segnt/report'
+include { bases_of         } from '../subworkflows/local/utils_segnt/shards'
+include { shard_rows       } from '../subworkflows/local/utils_segnt/shards'
+
+workflow SEGNT {
+    take:
+    samples // channel: [ meta, [fasta, model, annotation, reference] ]; what is not given is []
+
+    main:
+    SEGNT_PREPROCESS(samples.map { meta, files -> [meta, files.fasta] })
+
+    // From here on the meta map holds the number of bases, by which resources are asked for.
+    prepared = SEGNT_PREPROCESS.out.assembly
+        .join(SEGNT_PREPROCESS.out.shards)
+        .join(samples)
+        .map { meta, assembly, table, files -> [meta + [bases: bases_of(shard_rows(table))], assembly, table, files] }
+
+    PREDICT_SHARDS(prepared.map { meta, assembly, table, files -> [meta, assembly, table, files.model] })
+    CALL_FEATURES(
+        PREDICT_SHARDS.out.groups,
+        prepared.map { meta, assembly, _table, files -> [meta, assembly, files.annotation] },
+    )
+    SEGNT_TRACKS(PREDICT_SHARDS.out.samples)
+
+    references = prepared
+        .filter { _meta, _assembly, _table, files -> files.reference }
+        .map { meta, assembly, _table, files -> [meta, assembly, files.reference] }
+    SEGNT_EVALUATE(CALL_FEATURES.out.genes.join(references))
+
+    // The files of a sample as one list; the evaluation is there only where a reference was given.
+    results = CALL_FEATURES.out.genes
+        .join(CALL_FEATURES.out.elements)
+        .join(CALL_FEATURES.out.sequences)
+        .map { meta, genes, gff3, bed, fasta -> [meta, [genes, gff3, bed] + fasta] }
+    SEGNT_REPORT(
+        prepared.map { meta, assembly, _table, files -> [meta, assembly, files.annotation] }
+            .join(results)
+            .join(SEGNT_TRACKS.out.bigwig)
+            .join(SEGNT_EVALUATE.out.folder, remainder: true)
+            .filter { row -> row[1] } // an evaluation whose sample failed elsewhere has no report
+            .map { meta, assembly, existing, files, bigwig, evaluation ->
+                [meta, assembly, files, bigwig, existing, evaluation ?: []]
+            }
+    )
+
+    genes = CALL_FEATURES.out.genes
+    report = SEGNT_REPORT.out.html
+    versions = channel.topic('versions')
+
+    emit:
+    genes // channel: [ meta, gff3 ]
+    report // channel: [ meta, html ]
+    versions // channel: [ process, tool, version ]
+}
