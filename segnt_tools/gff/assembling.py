@@ -454,16 +454,16 @@ class GeneAssembler:
 
     def _coding_parts(self, row: Feature, parts: list[_Part]) -> list[_Part]:
         """The coding parts in ascending order; of several CDS in one transcript the longest."""
-        cds = _distinct(part for part in parts if part.kind is PartKind.CDS)
-        names = {part.id for part in cds}
-        overlap = any(left.end - right.start > _SLIPPAGE for left, right in itertools.pairwise(cds))
-        if len(names) > 1 and overlap:
-            groups = [[part for part in cds if part.id == name] for name in sorted(names, key=str)]
+        rows = sorted((part for part in parts if part.kind is PartKind.CDS), key=lambda part: part.interval)
+        names = {part.id for part in rows}
+        if len(names) > 1 and _overlap(rows):
+            groups = [_distinct(part for part in rows if part.id == name) for name in sorted(names, key=str)]
             groups.sort(key=lambda group: -sum(part.end - part.start for part in group))
             dropped = sum(len(group) for group in groups[1:])
             self._report.drop("further CDS of the same transcript", groups[1][0].line, row.label, dropped)
-            return groups[0]
-        if overlap:
+            rows = groups[0]
+        cds = _distinct(rows)
+        if _overlap(cds):
             raise Unusable("coding parts overlap")
         return cds
 
@@ -529,6 +529,11 @@ def _one_strand(row: Feature, parts: Iterable[_Part]) -> Strand:
 def _distinct(parts: Iterable[_Part]) -> list[_Part]:
     """Parts in ascending order, rows that say the same once."""
     return list({part.interval: part for part in sorted(parts, key=lambda part: (part.start, part.end))}.values())
+
+
+def _overlap(parts: list[_Part]) -> bool:
+    """True if parts in ascending order overlap by more than a programmed frameshift does."""
+    return any(left.end - right.start > _SLIPPAGE for left, right in itertools.pairwise(parts))
 
 
 def _joined(intervals: list[Interval]) -> tuple[Interval, ...]:

@@ -72,7 +72,7 @@ def open_text(path: Path) -> IO[str]:
         head = raw.peek(18)[:18]
         if head[:2] == b"\x1f\x8b":
             _require_bgzf_end(path, head)
-            unpacked = gzip.GzipFile(fileobj=raw)
+            unpacked = _OwningGzipFile(fileobj=raw)
             stream, start = cast(IO[bytes], unpacked), _peek_gzip(unpacked, path)
         else:
             stream, start = raw, raw.peek(4096)[:4096]
@@ -82,6 +82,16 @@ def open_text(path: Path) -> IO[str]:
         raise
     encoding = "utf-8-sig" if start.startswith(b"\xef\xbb\xbf") else "utf-8"
     return io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape", newline=None)
+
+
+class _OwningGzipFile(gzip.GzipFile):
+    """Closes the file it reads from, which GzipFile does only for files it opened itself."""
+
+    def close(self) -> None:
+        raw = cast(IO[bytes] | None, self.fileobj)
+        super().close()
+        if raw is not None:
+            raw.close()
 
 
 def _peek_gzip(stream: gzip.GzipFile, path: Path) -> bytes:
@@ -345,11 +355,13 @@ def tell_dialect(lines: list[str], path: Path) -> Dialect:
     Raises:
         AnnotationFileError: neither.
     """
-    version = next((line.split()[1:2] for line in lines if line.startswith("##gff-version")), None)
+    version = next((line.split()[1:2] for line in lines if line.lower().startswith("##gff-version")), None)
     if version == ["2"]:
         raise AnnotationFileError("this is GFF version 2", file=path, hint="Convert it to GFF3")
     if version == ["1"]:
         raise AnnotationFileError("this is GFF version 1", file=path, hint="Convert it to GFF3")
+    if next((line for line in lines if line.strip()), "").startswith(">"):
+        raise AnnotationFileError("this is FASTA, not GFF3 or GTF", file=path)
     if any(line.split(None, 1)[:1] in (["browser"], ["track"]) for line in lines):
         raise AnnotationFileError("browser or track lines: this is a UCSC track, not GFF3 or GTF", file=path)
     rows = [line.rstrip("\n").split("\t") for line in lines if line.strip() and line[:1] not in "#>"]

@@ -99,19 +99,20 @@ DUPLICATE_ID = Rule("E052", "ID used for more than one feature")
 PARENT_ELSEWHERE = Rule("E053", "Parent lies on another sequence")
 PARENT_BEFORE_SYNC = Rule("E054", "Parent lies before '###'")
 NOT_CONTAINED = Rule("E055", "feature leaves its parent")
+REGULATORY_OUTSIDE = Rule("W055", "feature that is no part of a transcript leaves its parent")
 PARENT_STRAND = Rule("E056", "strand differs from the parent's")
 DERIVES_FROM = Rule("W050", "Derives_from names no feature")
 
 # Gene models.
 CDS_OUTSIDE_EXON = Rule("E060", "CDS outside the exons of its transcript")
 CDS_IDS = Rule("E061", "coding parts of one transcript have different IDs")
+CDS_IDS_WITHOUT_EXONS = Rule("W061", "coding parts of one transcript have different IDs, in a file without exons")
 CDS_PHASE_MISSING = Rule("E062", "CDS without phase")
 CDS_PHASE = Rule("E063", "phase does not follow from the coding parts before it")
 EXON_OVERLAP = Rule("E064", "exons of one transcript overlap")
 CDS_OVERLAP = Rule("E065", "coding parts of one transcript overlap")
 CDS_NO_STRAND = Rule("E066", "CDS without strand")
 UTR_IN_CDS = Rule("E067", "UTR overlaps the CDS of its transcript")
-CDS_TWO_PHASES = Rule("E068", "parents of one CDS need different phases")
 
 # Types.
 UNKNOWN_TYPE = Rule("W070", "type is no known Sequence Ontology term")

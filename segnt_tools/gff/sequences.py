@@ -25,7 +25,7 @@ _LINE = 60
 class Bases(Protocol):
     """Where bases come from: sequence.fasta.Assembly, or anything with the same method."""
 
-    def codes(self, name: str, start: int, end: int) -> Codes:
+    def codes(self, contig: str, start: int, end: int) -> Codes:
         """Base codes of a stretch of a contig, 0-based half-open."""
 
 

@@ -137,11 +137,12 @@ def _transcript_features(gene: Gene, transcript: Transcript, utr: bool, extra: A
         {"ID": (transcript.id,), "Parent": (gene.id,), **ends, **transcript.attributes},
     )
     parts: list[tuple[int, int, Feature]] = []
+    exon_term = "pseudogenic_exon" if transcript.type == "pseudogenic_transcript" else "exon"
     for number, (index, interval) in enumerate(_five_to_three(transcript.exons, transcript.strand), start=1):
         attributes = _part_attributes(f"{transcript.id}.exon{number}", transcript.id)
         attributes |= _ends_of_part(interval, (transcript.start, transcript.end), left, right)
         score = transcript.exon_scores[index] if transcript.exon_scores else None
-        parts.append((interval[0], 0, row("exon", interval, score, None, attributes)))
+        parts.append((interval[0], 0, row(exon_term, interval, score, None, attributes)))
     if utr:
         for kind, short, intervals in zip(
             ("five_prime_UTR", "three_prime_UTR"), ("utr5p", "utr3p"), untranslated(transcript), strict=True
