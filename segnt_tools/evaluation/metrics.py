@@ -5,9 +5,9 @@ that all figures are exact for those, and 0.5 is a bin edge, so that counts at 0
 of positives and one of negatives say everything: confusion counts at every threshold, the precision-recall curve and
 the calibration. Memory does not depend on the number of bases.
 
-Formulas: MCC = (TP TN - FP FN) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN)) in float64, since products of four counts pass 64
-bits on a genome; F1 = 2 TP / (2 TP + FP + FN); Jaccard = TP / (TP + FP + FN); auPRC is the average precision, the sum
-over thresholds of precision times the step in recall, as scikit-learn has it.
+Formulas: MCC = (TP TN - FP FN) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN)), never in 64-bit integers, which products of four
+counts pass on a genome; F1 = 2 TP / (2 TP + FP + FN); Jaccard = TP / (TP + FP + FN); auPRC is the average precision,
+the sum over thresholds of precision times the step in recall, as scikit-learn has it.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class Confusion:
         """Matthews correlation; 0 where the prediction is constant."""
         if not self.defined:
             return None
-        tp, fp, fn, tn = (float(count) for count in (self.tp, self.fp, self.fn, self.tn))
-        scale = math.sqrt(tp + fp) * math.sqrt(tp + fn) * math.sqrt(tn + fp) * math.sqrt(tn + fn)
+        tp, fp, fn, tn = self.tp, self.fp, self.fn, self.tn
+        # Products of Python's integers are exact; only their roots are float64.
+        scale = math.sqrt((tp + fp) * (tp + fn)) * math.sqrt((tn + fp) * (tn + fn))
         return min(max((tp * tn - fp * fn) / scale, -1.0), 1.0) if scale else 0.0
 
     @property
