@@ -14,7 +14,8 @@ import pytest
 
 from segnt_tools.errors import AssemblyError
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.sequence.fasta import BGZF_END, LetterCounts, read_blocks
+from segnt_tools.sequence.bgzf import BGZF_END
+from segnt_tools.sequence.fasta import LetterCounts, read_blocks
 
 
 def sequences(path: Path) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
 from segnt_tools.peaks.calling import PeakRule, call_peaks
+from segnt_tools.quantisation import PROBABILITY_OF_CODE
 
 TRACK = Track.parse("promoter_Tissue_specific")
 
@@ -51,6 +52,14 @@ def test_equals_the_definition_however_the_contig_is_cut(seed: int) -> None:
     expected = by_definition(probability, rule)
     assert [peak[:2] for peak in found] == [peak[:2] for peak in expected]
     assert [peak[2] for peak in found] == pytest.approx([peak[2] for peak in expected])
+
+
+def test_codes_and_probabilities_give_the_same_peaks() -> None:
+    codes = np.random.default_rng(3).integers(0, 256, 5000).astype(np.uint8)
+    rule = PeakRule(high=0.9, low=0.3, min_length=2, max_gap=3)
+    from_codes = list(call_peaks("c", TRACK, [(0, codes)], rule))
+    assert from_codes == list(call_peaks("c", TRACK, [(0, PROBABILITY_OF_CODE[codes])], rule))
+    assert len(from_codes) > 100
 
 
 def test_a_hole_in_the_coverage_ends_a_peak() -> None:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
+from segnt_tools.quantisation import PROBABILITY_OF_CODE, code_at_least
 
 FloatArray = NDArray[np.float32]
+Values = NDArray[np.float32] | NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,7 @@ class Peak:
     summit: float
 
 
-def call_peaks(
-    contig: str, track: Track, stretches: Iterable[tuple[int, FloatArray]], rule: PeakRule
-) -> Iterator[Peak]:
+def call_peaks(contig: str, track: Track, stretches: Iterable[tuple[int, Values]], rule: PeakRule) -> Iterator[Peak]:
     """Peaks of one track on one contig.
 
     Runs of probability at or above `low` that hold a base at or above `high` are joined over gaps of at most `max_gap`
@@ -73,14 +73,15 @@ def call_peaks(
     Args:
         contig: its name.
         track: the track.
-        stretches: start and probabilities of consecutive stretches, ascending; a hole between two ends every peak.
+        stretches: start and values of consecutive stretches, ascending; a hole between two ends every peak. Values are
+            probabilities (float32) or 8-bit logit codes (uint8).
         rule: the thresholds.
     """
     scan = _Scan(rule)
-    for start, probability in stretches:
+    for start, values in stretches:
         if start != scan.position:
             yield from scan.peaks(contig, track, scan.finish())
-        yield from scan.peaks(contig, track, scan.advance(start, probability))
+        yield from scan.peaks(contig, track, scan.advance(start, values))
     yield from scan.peaks(contig, track, scan.finish())
 
 
@@ -97,12 +98,14 @@ class _Scan:
         self.position = 0
         self.state = np.array([-1.0, 0, 0, 0, -1.0, 0, 0, 0])
 
-    def advance(self, start: int, probability: FloatArray) -> NDArray[np.float64]:
+    def advance(self, start: int, values: Values) -> NDArray[np.float64]:
         """Peaks that are finished within this stretch: start, end, total, best."""
-        found = np.empty((probability.size // 2 + 2, 4))
-        rule = self.rule
-        count = _scan(probability, start, np.float32(rule.low), np.float32(rule.high), rule.max_gap, self.state, found)
-        self.position = start + probability.size
+        found = np.empty((values.size // 2 + 2, 4))
+        coded = values.dtype == np.uint8
+        low = code_at_least(self.rule.low) if coded else np.float32(self.rule.low)
+        high, max_gap = np.float32(self.rule.high), self.rule.max_gap
+        count = _scan(values, PROBABILITY_OF_CODE, coded, start, low, high, max_gap, self.state, found)
+        self.position = start + values.size
         return found[:count]
 
     def finish(self) -> NDArray[np.float64]:
@@ -157,20 +160,26 @@ def _end_run(
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _scan(
-    probability: FloatArray,
+    values: Values,
+    table: FloatArray,
+    coded: bool,
     start: int,
-    low: np.float32,
+    low: float,
     high: np.float32,
     max_gap: int,
     state: NDArray[np.float64],
     found: NDArray[np.float64],
 ) -> int:
-    """Go through one stretch; finished peaks (start, end, total, best) go to `found`, their number is returned."""
+    """Go through one stretch; finished peaks (start, end, total, best) go to `found`, their number is returned.
+
+    `low` is a code if the values are, so that most bases cost one comparison. What lies between peaks is summed only as
+    long as the next peak could still be joined.
+    """
     count = 0
-    since = state[_SINCE]
-    for i in range(probability.size):
-        p = probability[i]
-        if p >= low:
+    for i in range(values.size):
+        value = values[i]
+        if value >= low:
+            p = table[np.int64(value)] if coded else np.float32(value)
             if state[_RUN_START] < 0:
                 state[_RUN_START] = start + i
                 state[_RUN_TOTAL] = 0.0
@@ -179,11 +188,9 @@ def _scan(
             state[_RUN_BEST] = max(state[_RUN_BEST], p)
             continue
         if state[_RUN_START] >= 0:
-            state[_SINCE] = since
             count = _end_run(state, start + i, high, max_gap, found, count)
-            since = state[_SINCE]
-        since += p
-    state[_SINCE] = since
+        if start + i - state[_PEAK_END] < max_gap and state[_PEAK_START] >= 0:
+            state[_SINCE] += table[np.int64(value)] if coded else np.float32(value)
     return count
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from segnt_tools.elements import Track, element
 from segnt_tools.files import atomic_path
-from segnt_tools.gff.features import Attributes, Feature, format_feature
-from segnt_tools.gff.writing import write_bed6, write_header
-from segnt_tools.peaks.calling import Peak, PeakRule, call_peaks, in_genome_order
-from segnt_tools.tracks.file import FloatArray, TracksReader
+from segnt_tools.gff.features import Attributes, escape_seqid, format_attributes, format_score
+from segnt_tools.gff.writing import write_header
+from segnt_tools.peaks.calling import Peak, PeakRule, Values, call_peaks, in_genome_order
+from segnt_tools.tracks.file import Encoding, TracksReader
 
 STRETCH = 1 << 20
 
@@ -66,6 +66,7 @@ def write_peaks(
         progress: called with the number of bases of each contig.
     """
     summary = PeakSummary({reader.tracks[i].name: ElementSummary() for i in tracks})
+    styles = {reader.tracks[i]: _RowStyle.of(reader.tracks[i]) for i in tracks}
     held = {contig.name for contig in reader.contigs}
     with (
         atomic_path(gff3) as gff3_path,
@@ -80,55 +81,56 @@ def write_peaks(
             peaks = in_genome_order(
                 [peak for i in tracks for peak in _of_track(reader, contig, i, rules[reader.tracks[i].element])]
             )
+            seqid = escape_seqid(contig)
             for peak in peaks:
                 summary.add(peak)
-                gff3_file.write(format_feature(feature_of(peak)) + "\n")
-            write_bed6(bed_file, map(_named_for_bed, peaks), lengths, presorted=True)
+            gff3_file.writelines(styles[peak.track].gff3(seqid, peak) for peak in peaks)
+            bed_file.writelines(styles[peak.track].bed(peak) for peak in peaks)
             progress(lengths[contig])
         gff3_file.write("###\n")
     return summary
 
 
 def _of_track(reader: TracksReader, contig: str, track: int, rule: PeakRule) -> Iterator[Peak]:
-    def stretches() -> Iterator[tuple[int, FloatArray]]:
+    read = reader.values if reader.header.encoding is Encoding.LOGIT8 else reader.probability
+
+    def stretches() -> Iterator[tuple[int, Values]]:
         for start, end in reader.covered(contig):
             for position in range(start, end, STRETCH):
                 stop = min(position + STRETCH, end)
-                yield position, reader.probability(contig, position, stop, [track])[0]
+                yield position, read(contig, position, stop, [track])[0]
 
     return call_peaks(contig, reader.tracks[track], stretches(), rule)
 
 
-def feature_of(peak: Peak) -> Feature:
-    """A peak as a GFF3 feature: SO term, mean probability as score, the element's own name in `element`."""
-    kind = element(peak.track.element)
-    attributes: Attributes = {"Name": (peak.track.element,), "element": (peak.track.element,)}
-    attributes |= {key: (value,) for key, value in kind.attributes}
-    attributes["summit"] = (f"{peak.summit:.3f}",)
-    return Feature(
-        seqid=peak.contig,
-        source="segnt_tools",
-        type=_TERM_OF_INTERVAL.get(kind.so_term, kind.so_term),
-        start=peak.start,
-        end=peak.end,
-        score=peak.score,
-        strand=peak.track.strand,
-        attributes=attributes,
-    )
+@dataclass(frozen=True, slots=True)
+class _RowStyle:
+    """What is the same in all rows of a track, formatted once: there may be millions of rows."""
 
+    gff3_start: str
+    gff3_strand: str
+    attributes: str
+    bed_name: str
+    bed_strand: str
 
-def _named_for_bed(peak: Peak) -> Feature:
-    return Feature(
-        peak.contig,
-        "segnt_tools",
-        "peak",
-        peak.start,
-        peak.end,
-        peak.score,
-        peak.track.strand,
-        None,
-        {"Name": (peak.track.element,)},
-    )
+    @classmethod
+    def of(cls, track: Track) -> _RowStyle:
+        kind = element(track.element)
+        term = _TERM_OF_INTERVAL.get(kind.so_term, kind.so_term)
+        attributes: Attributes = {"Name": (track.element,), "element": (track.element,)}
+        attributes |= {key: (value,) for key, value in kind.attributes}
+        strand = track.strand.value
+        return cls(f"\tsegnt_tools\t{term}\t", f"\t{strand}\t.\t", format_attributes(attributes), track.element, strand)
+
+    def gff3(self, seqid: str, peak: Peak) -> str:
+        """A GFF3 row: SO term, mean probability as score, the element's own name in `element`."""
+        place = f"{seqid}{self.gff3_start}{peak.start + 1}\t{peak.end}\t{format_score(peak.score)}"
+        return f"{place}{self.gff3_strand}{self.attributes};summit={peak.summit:.3f}\n"
+
+    def bed(self, peak: Peak) -> str:
+        """A BED6 row: 1000 times the mean probability as score."""
+        score = round(1000 * peak.score)
+        return f"{peak.contig}\t{peak.start}\t{peak.end}\t{self.bed_name}\t{score}\t{self.bed_strand}\n"
 
 
 def default_tracks(tracks: Sequence[Track]) -> list[int]:

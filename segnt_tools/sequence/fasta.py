@@ -14,12 +14,10 @@ from typing import IO, cast
 import numpy as np
 
 from segnt_tools.errors import AssemblyError
+from segnt_tools.sequence.bgzf import BGZF_END
 from segnt_tools.sequence.codes import IUPAC_AMBIGUOUS
 
 BLOCK_BYTES = 1 << 22
-
-# The empty block that ends every complete BGZF file (SAM specification, section 4.1.2).
-BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 
 _BLANKS = b" \t\n\r\v\f"
 _BASES = b"ACGTNacgtn"

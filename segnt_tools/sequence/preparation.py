@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import pysam
 from numpy.typing import NDArray
 
 from segnt_tools.errors import AssemblyError
 from segnt_tools.files import atomic_path, write_text
 from segnt_tools.sequence.assembly import ASSEMBLY_FILE, CONTIGS_FILE, Contig, fingerprint
+from segnt_tools.sequence.bgzf import BgzfWriter
 from segnt_tools.sequence.codes import N, encode, runs
-from segnt_tools.sequence.fasta import BGZF_END, Block, LetterCounts, read_blocks
+from segnt_tools.sequence.fasta import Block, LetterCounts, read_blocks
 from segnt_tools.sequence.shards import SHARDS_FILE, Shard, plan_shards, shards_table
 
 GAPS_FILE = "gaps.bed"
@@ -105,9 +104,9 @@ def prepare(
                 file=fasta,
                 hint="Check --min-length",
             )
-        write_text(folder / f"{ASSEMBLY_FILE}.fai", writer.index())
+        write_text(folder / f"{ASSEMBLY_FILE}.fai", writer.fai())
         with atomic_path(folder / f"{ASSEMBLY_FILE}.gzi") as index:
-            index.write_bytes(bgzf_index(compressed))
+            index.write_bytes(writer.gzi())
     used = [summary.contig for summary in result.used]
     count = shards or max(1, -(-sum(contig.length for contig in used) // shard_size))
     result.shards = plan_shards(used, count)
@@ -199,8 +198,7 @@ class _FastaWriter:
     """Writes bgzipped FASTA in lines of equal width and keeps what its .fai index needs."""
 
     def __init__(self, path: Path) -> None:
-        # Level 1: the copy is read a few times and thrown away; a higher level is seven times slower for 12 % less.
-        self._handle = pysam.BGZFile(str(path), "wb1")
+        self._handle = BgzfWriter(path)
         self._position = 0
         self._names: list[str] = []
         self._lengths: list[int] = []
@@ -232,10 +230,14 @@ class _FastaWriter:
         self._handle.write(text)
         self._position += len(text)
 
-    def index(self) -> str:
+    def fai(self) -> str:
         """The .fai index: name, length, offset, bases a line, bytes a line."""
         rows = zip(self._names, self._lengths, self._starts, strict=True)
         return "".join(f"{name}\t{length}\t{start}\t{LINE_WIDTH}\t{LINE_WIDTH + 1}\n" for name, length, start in rows)
+
+    def gzi(self) -> bytes:
+        """The .gzi index."""
+        return self._handle.gzi()
 
     def __enter__(self) -> _FastaWriter:
         return self
@@ -243,27 +245,6 @@ class _FastaWriter:
     def __exit__(self, *_: object) -> None:
         self._end_record()
         self._handle.close()
-
-
-def bgzf_index(path: Path) -> bytes:
-    """The .gzi index of a bgzip file: number of blocks, then (compressed, uncompressed) offset of all but the first.
-
-    Source of the format: bgzip(1), section GZI FORMAT; block header: SAM specification, section 4.1.
-    """
-    offsets = []
-    compressed = uncompressed = 0
-    size = path.stat().st_size - len(BGZF_END)
-    with path.open("rb") as handle:
-        while compressed < size:
-            handle.seek(compressed + 16)
-            length = int.from_bytes(handle.read(2), "little") + 1
-            handle.seek(compressed + length - 4)
-            uncompressed += int.from_bytes(handle.read(4), "little")
-            compressed += length
-            offsets.append((compressed, uncompressed))
-    if offsets:
-        offsets.pop()  # the end of the last block is no block's beginning
-    return struct.pack("<Q", len(offsets)) + b"".join(struct.pack("<QQ", *pair) for pair in offsets)
 
 
 def _contigs_table(contigs: list[ContigSummary]) -> str:

@@ -1,0 +1,63 @@
+"""Writing bgzip files with ISA-L, several times faster than htslib at its fastest: preprocess spends its time here."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from isal import isal_zlib
+
+# The empty block that ends every complete BGZF file (SAM specification, section 4.1.2).
+BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+
+_BLOCK_BYTES = 0xFF00
+_HEADER = bytes.fromhex("1f8b08040000000000ff060042430200")
+_LEVEL = 1
+
+
+class BgzfWriter:
+    """Writes a bgzip file and its .gzi index.
+
+    Format: SAM specification, section 4.1: gzip members of at most 64 kB whose extra field `BC` holds their size.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._handle = path.open("wb")
+        self._pending = b""
+        self._blocks: list[tuple[int, int]] = []
+        self._compressed = 0
+        self._uncompressed = 0
+
+    def write(self, text: bytes) -> None:
+        """Append bytes."""
+        self._pending += text
+        whole = len(self._pending) - len(self._pending) % _BLOCK_BYTES
+        for start in range(0, whole, _BLOCK_BYTES):
+            self._write_block(self._pending[start : start + _BLOCK_BYTES])
+        self._pending = self._pending[whole:]
+
+    def _write_block(self, text: bytes) -> None:
+        packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -15)
+        packed = packer.compress(text) + packer.flush()
+        size = len(_HEADER) + 2 + len(packed) + 8
+        tail = struct.pack("<II", isal_zlib.crc32(text), len(text))
+        self._handle.write(_HEADER + struct.pack("<H", size - 1) + packed + tail)
+        self._compressed += size
+        self._uncompressed += len(text)
+        self._blocks.append((self._compressed, self._uncompressed))
+
+    def close(self) -> None:
+        """Write what is left and the end block."""
+        if self._pending:
+            self._write_block(self._pending)
+            self._pending = b""
+        self._handle.write(BGZF_END)
+        self._handle.close()
+
+    def gzi(self) -> bytes:
+        """The .gzi index: number of blocks, then (compressed, uncompressed) offset of all but the first.
+
+        Source of the format: bgzip(1), section GZI FORMAT.
+        """
+        starts = self._blocks[:-1]
+        return struct.pack("<Q", len(starts)) + b"".join(struct.pack("<QQ", *pair) for pair in starts)
