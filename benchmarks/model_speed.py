@@ -18,7 +18,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ import torch
 import torch.nn.functional as F
 
 from segnt_tools.elements import SEGMENTNT_ELEMENTS
-from segnt_tools.models.architectures import ARCHITECTURES
+from segnt_tools.models import segment_borzoi, segment_enformer, segment_nt
+from segnt_tools.models.architectures import build
 from segnt_tools.models.checkpoints.official import card_of
 from segnt_tools.models.interface import SegmentationModel
 from segnt_tools.models.nt_encoder import rescaling_factor, rotary_frequencies
@@ -41,6 +41,11 @@ CONFIGS: dict[str, SegmentNTConfig | EnformerConfig | BorzoiConfig] = {
     "segment_enformer": EnformerConfig(),
     "segment_borzoi": BorzoiConfig(),
 }
+GEOMETRIES = {
+    "segment_nt": segment_nt.GEOMETRY,
+    "segment_enformer": segment_enformer.GEOMETRY,
+    "segment_borzoi": segment_borzoi.GEOMETRY,
+}
 LENGTHS = {"segment_nt": [3072], "segment_enformer": [196_608], "segment_borzoi": [524_288]}
 
 
@@ -54,10 +59,11 @@ class Measurement:
         batch: windows at once.
         length: bases of a window.
         seconds: median of a batch.
+        cpu_seconds: processor time of a batch over all threads, which a busy machine disturbs less.
         kb_per_s: bases that got an output, in thousands, by second.
         peak_gb: largest memory besides the weights; of the whole process on a CPU.
         estimated_gb: what the model's own estimate says, used for choosing a batch size.
-        times_plain: kb_per_s over that of plain eager float32 at this length, where that ran.
+        times_plain: speed over that of plain eager float32 at this length, where that ran; by processor time on a CPU.
     """
 
     what: str
@@ -65,6 +71,7 @@ class Measurement:
     batch: int
     length: int
     seconds: float
+    cpu_seconds: float
     kb_per_s: float
     peak_gb: float
     estimated_gb: float
@@ -108,10 +115,9 @@ def _options() -> argparse.Namespace:
 
 def _random_model(name: str) -> SegmentationModel:
     """The model at true size; weights small enough that nothing overflows in float16."""
-    module = import_module(ARCHITECTURES[name])
-    card = card_of(name, None, name, SEGMENTNT_ELEMENTS, module.GEOMETRY, CONFIGS[name].as_dict())
+    card = card_of(name, None, name, SEGMENTNT_ELEMENTS, GEOMETRIES[name], CONFIGS[name].as_dict())
     with Uninitialised():
-        model: SegmentationModel = module.build(card)
+        model = build(card)
     with torch.no_grad():
         for parameter_name, parameter in model.named_parameters():
             if parameter.dim() > 1:
@@ -175,7 +181,9 @@ def _measured(
     with torch.inference_mode():
         forward()
         before = _reset_memory(device)
+        used = time.process_time()
         seconds = statistics.median(_seconds(forward, device) for _ in range(options.repeats))
+        used = (time.process_time() - used) / options.repeats
         peak = _peak_memory(device) - before
         kept = forward().shape[1] * batch
     speed = kept / seconds / 1e3
@@ -185,14 +193,19 @@ def _measured(
         batch=batch,
         length=length,
         seconds=round(seconds, 4),
+        cpu_seconds=round(used, 4),
         kb_per_s=round(speed, 3),
         peak_gb=round(peak / 1e9, 3),
         estimated_gb=round(batch * model.window_bytes(length, PRECISIONS[precision]) / 1e9, 3),  # type: ignore[operator]
-        times_plain=None if plain is None else round(speed / plain.kb_per_s, 2),
+        times_plain=None if plain is None else round(_ratio(speed, used / batch, plain, device), 2),
     )
     sys.stdout.write("\t".join("-" if value is None else str(value) for value in asdict(line).values()) + "\n")
     sys.stdout.flush()
     return line
+
+
+def _ratio(speed: float, cpu_seconds: float, plain: Measurement, device: torch.device) -> float:
+    return speed / plain.kb_per_s if device.type == "cuda" else plain.cpu_seconds / cpu_seconds
 
 
 def _seconds(forward: Callable[[], torch.Tensor], device: torch.device) -> float:
