@@ -80,7 +80,9 @@ def write_run(
         "model": CARD["name"],
         "card": CARD,
         "predict": {"window": 18432, "precision": "float32"},
-        "call-peaks": {"elements": {name: {"intervals": counts[name]} for name in (*TRACKS, "promoter_Tissue_specific")}},
+        "call-peaks": {
+            "elements": {name: {"intervals": counts[name]} for name in (*TRACKS, "promoter_Tissue_specific")}
+        },
     }
     (folder / "annotate.json").write_text(json.dumps(summary))
     if tracks:
@@ -123,8 +125,8 @@ def _calls(genes: Iterable[Gene]) -> Iterator[tuple[str, int, int, str, str, flo
         names = ("start_codon", "stop_codon")
         if one.cds:
             left, right = names if gene.strand is Strand.PLUS else names[::-1]
-            yield gene.contig, one.start, one.start + 3, left, strand, score
-            yield gene.contig, one.end - 3, one.end, right, strand, score
+            yield gene.contig, one.cds[0][0], one.cds[0][0] + 3, left, strand, score
+            yield gene.contig, one.cds[-1][1] - 3, one.cds[-1][1], right, strand, score
         if gene.strand is Strand.PLUS and gene.start > 300:
             yield gene.contig, gene.start - 300, gene.start - 40, "promoter_Tissue_specific", ".", score
 

@@ -80,7 +80,7 @@ def _histogram(axis: Axes, samples: Mapping[str, Numbers], edges: Floats) -> Non
             style = _LINES[number % len(_LINES)]
             axis.stairs(heights, edges, color=colour, linewidth=1.5, linestyle=style, label=name)
         else:
-            axis.stairs(heights, edges, color=colour, fill=True, alpha=0.85)
+            axis.stairs(heights, edges, color=colour, fill=True)
     axis.set_ylim(bottom=0)
     _thousands(axis.yaxis)
     axis.set_ylabel("share" if several else "number")
@@ -102,7 +102,7 @@ def counts_of(samples: Mapping[str, Integers], label: str, most: int = 15) -> Fi
         counts = np.bincount(np.minimum(sample, top), minlength=top + 1)[1:]
         heights = counts / max(1, counts.sum()) if several else counts
         at = np.arange(1, top + 1) + (number - (len(samples) - 1) / 2) * width
-        axis.bar(at, heights, width, color=PALETTE[number % len(PALETTE)], alpha=0.9, label=name)
+        axis.bar(at, heights, width, color=PALETTE[number % len(PALETTE)], label=name)
     ticks = range(1, top + 1, max(1, top // 8))
     axis.set_xticks(list(ticks), [f"{n}" if n < most else f"{most}+" for n in ticks])
     _thousands(axis.yaxis)
@@ -120,9 +120,7 @@ def bars(
     width = 0.85 / len(series)
     for number, (name, values) in enumerate(series.items()):
         at = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
-        drawn = axis.bar(
-            at, [value or 0 for value in values], width, color=PALETTE[number % len(PALETTE)], alpha=0.9, label=name
-        )
+        drawn = axis.bar(at, [value or 0 for value in values], width, color=PALETTE[number % len(PALETTE)], label=name)
         if len(groups) * len(series) <= 36:
             texts = ["" if value is None else _written(value) for value in values]
             axis.bar_label(drawn, texts, fontsize=7, padding=1, color=INK)

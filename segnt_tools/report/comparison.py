@@ -8,7 +8,7 @@ from dataclasses import replace
 from segnt_tools.report.charts import cumulative
 from segnt_tools.report.markup import Html, absent, grid, html, link, table
 from segnt_tools.report.runs import Run, model_of
-from segnt_tools.report.sections import CLASSES, SYMBOLS, Place, _gene_charts
+from segnt_tools.report.sections import CLASSES, SYMBOLS, Place, gene_charts, phase_chart
 from segnt_tools.report.verdict import Verdict
 
 
@@ -49,7 +49,7 @@ def _comparison(
         charts.append(inner.draw(cumulative(assemblies), "How contiguous the assemblies are (Nx)", text))
     genes = {run.name: run.genes for run in runs if run.genes is not None and run.genes.genes}
     if genes:
-        charts += _gene_charts(genes, inner)
+        charts += [*gene_charts(genes, inner), phase_chart(genes, inner)]
     else:
         yield absent("No run has gene models.")
     yield grid(charts)

@@ -119,7 +119,7 @@ class GeneNumbers:
     def types(self) -> dict[str, int]:
         """Genes by type and by whether they code."""
         kinds = Counter(
-            "protein-coding" if transcript.cds else gene.type
+            "protein-coding" if transcript.cds else f"{gene.type} without CDS" if gene.type == "gene" else gene.type
             for gene, transcript in zip(self.genes, self.representatives, strict=True)
         )
         return dict(kinds.most_common())

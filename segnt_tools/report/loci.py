@@ -21,7 +21,7 @@ from segnt_tools.tracks.export import Region
 
 BINS = 560
 # Tracks that never reach this are named in one line instead of drawn.
-SILENT = 0.05
+SILENT = 0.1
 _MOST_CHOSEN = 150_000
 _STRETCH = 1 << 20
 
@@ -49,6 +49,11 @@ class DrawnTrack:
 
     track: Track
     values: Floats
+
+    @property
+    def peak(self) -> float:
+        """The highest of all."""
+        return float(np.nanmax(self.values, initial=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +99,11 @@ def _chosen_genes(genes: GeneNumbers, assembly: AssemblyNumbers) -> Iterator[tup
     if scored.size:
         scores = genes.scores[scored]
         exons = genes.exons_per_gene[scored]
-        best = scored[np.lexsort((-exons, -scores))[0]]
-        yield "Best gene", f"It has the highest score of all genes ({genes.scores[best]:.3f}).", int(best)
+        # Short genes of one exon are easily certain and show little: the best of the usual ones says more.
+        usual = max(1, int(np.median(exons)))
+        best = scored[np.lexsort((-exons, np.where(exons >= usual, -scores, 1)))[0]]
+        what = f"of the genes with {usual} exons or more" if usual > 1 else "of all genes"
+        yield "Best gene", f"It has the highest score {what} ({genes.scores[best]:.3f}).", int(best)
         rank = _rank(scores) + _rank(spans[scored]) * 1j
         typical = scored[np.argmin(np.abs(rank - (0.5 + 0.5j)))]
         yield "Typical gene", f"Its score ({genes.scores[typical]:.3f}) and length are near the median.", int(typical)
@@ -189,7 +197,7 @@ class LocusReader:
         return [self._locus(locus, values[i], gaps[i]) for i, locus in enumerate(loci)]
 
     def _locus(self, locus: Locus, tracks: list[DrawnTrack], gaps: Integers) -> LocusData:
-        heard = {one.track.element for one in tracks if np.nanmax(one.values, initial=0) >= SILENT}
+        heard = {one.track.element for one in tracks if one.peak >= SILENT}
         calls = self._calls(locus.region)
         heard |= set(calls)
         silent = dict.fromkeys(one.track.element for one in tracks if one.track.element not in heard)
@@ -278,7 +286,7 @@ def describe(data: LocusData) -> str:
         parts.append(f"{plural(len(data.existing), 'gene')} in the existing annotation")
     peaks: dict[str, float] = {}
     for one in data.tracks:
-        peaks[one.track.element] = max(peaks.get(one.track.element, 0.0), float(np.nanmax(one.values, initial=0)))
+        peaks[one.track.element] = max(peaks.get(one.track.element, 0.0), one.peak)
     if peaks:
         parts.append("highest probability: " + ", ".join(f"{name} {value:.2f}" for name, value in peaks.items()))
     return ". ".join(parts) + "."

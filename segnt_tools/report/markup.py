@@ -33,6 +33,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "x"
 
 
+def _breakable(name: str) -> str:
+    """A name that may be broken after an underscore."""
+    return escape(name).replace("_", "_<wbr>")
+
+
 def paragraph(*parts: object, kind: str = "") -> str:
     """A paragraph; strings are escaped."""
     attribute = f' class="{kind}"' if kind else ""
@@ -64,7 +69,7 @@ def table(
     rows: Iterable[Sequence[object]],
     *,
     numeric: Sequence[int] = (),
-    sortable: bool = False,
+    sortable: bool | Sequence[int] = False,
     foot: Sequence[object] | None = None,
     kind: str = "",
 ) -> str:
@@ -75,13 +80,14 @@ def table(
         header: column names.
         rows: cells: text, Html, or Sorted.
         numeric: columns that are aligned to the right.
-        sortable: give the column names buttons that sort.
+        sortable: give the column names, or those of these columns, buttons that sort.
         foot: a last row that stays last.
         kind: CSS class.
     """
     heads = []
     for number, name in enumerate(header):
-        inner = f'<button type="button">{escape(name)}</button>' if sortable else escape(name)
+        sorts = sortable if isinstance(sortable, bool) else number in sortable
+        inner = f'<button type="button">{_breakable(name)}</button>' if sorts else _breakable(name)
         align = ' class="n"' if number in numeric else ""
         heads.append(f'<th scope="col"{align}>{inner}</th>')
     body = "".join(_row(row, numeric) for row in rows)
@@ -108,7 +114,7 @@ def _row(row: Sequence[object], numeric: Sequence[int]) -> str:
 def figure(svg: str, caption: object, *, wide: bool = False, identifier: str = "") -> str:
     """A drawing with its caption."""
     attributes = (' class="wide"' if wide else "") + (f' id="{identifier}"' if identifier else "")
-    return f"<figure{attributes}>{svg}<figcaption>{html(caption)}</figcaption></figure>"
+    return f"<figure{attributes}><figcaption>{html(caption)}</figcaption>{svg}</figure>"
 
 
 def grid(figures: Iterable[str]) -> str:

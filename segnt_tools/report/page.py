@@ -15,6 +15,7 @@ from segnt_tools.logs import logger
 from segnt_tools.report import sections
 from segnt_tools.report.assets import script, stylesheet
 from segnt_tools.report.comparison import comparison_section
+from segnt_tools.report.contig_map import MOST_ROWS, map_section
 from segnt_tools.report.evaluation import evaluation_section
 from segnt_tools.report.folder import open_runs
 from segnt_tools.report.loci import BINS, Locus, LocusData, LocusReader, asked_for, choose, describe
@@ -126,7 +127,7 @@ class _Page:
         yield sections.assembly_section(run, place)
         yield sections.genes_section(run, place, shown)
         yield sections.elements_section(run, place)
-        yield sections.map_section(run, place, max(5, sections.MAP_ROWS // len(self.runs)))
+        yield map_section(run, place, max(5, MOST_ROWS // len(self.runs)))
         yield place.section("loci", "Loci", self._panels(run, loci, place))
         yield evaluation_section(run, place)
 
@@ -141,7 +142,7 @@ class _Page:
                 "Heights are the highest probability in each bin, from 0 to 1; plus strand upwards, minus strand "
                 "downwards where a track knows strands. The thin bars below a track are its calls. Numbers beside the "
                 "names of genes are scores; boxes are exons, thick where they code; arrows point downstream; grey "
-                "ground is N."
+                "ground is N. Of a gene with many isoforms three are drawn."
             )
         budget = PANEL_BUDGET // len(self.runs)
         panels = sum(len(one) for one in self.loci)
@@ -165,7 +166,7 @@ class _Page:
         length = locus.region.end - locus.region.start
         caption = f"{locus.reason} {plural(length, 'base')}, {plural(len(data.genes), 'gene model')}."
         if data.silent:
-            caption += f" Nothing above 5 %: {', '.join(data.silent)}."
+            caption += f" Nothing above 10 %: {', '.join(data.silent)}."
         level = place.level + 1
         heading = f"<h{level}>{html(locus.title)} <code>{html(locus.region)}</code></h{level}>"
         return f'<div class="locus" id="{identifier}">{heading}{figure(drawing, caption, wide=True)}</div>'

@@ -13,7 +13,7 @@ from segnt_tools.elements import Strand, element
 from segnt_tools.gff.genemodel import Gene, Transcript
 from segnt_tools.report.genes import score_of
 from segnt_tools.report.intervals import Floats, Integers
-from segnt_tools.report.loci import DrawnTrack, LocusData
+from segnt_tools.report.loci import SILENT, DrawnTrack, LocusData
 from segnt_tools.report.theme import GRID, INK, MUTED
 
 if TYPE_CHECKING:
@@ -21,12 +21,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 10.4
-_LEFT, _RIGHT = 1.55, 0.12
+_LEFT, _RIGHT = 1.55, 0.32
 _MODEL_COLOUR, _EXISTING_COLOUR = "#4477AA", "#777777"
 # Heights of rows in inches.
 _TRACK, _HALF_TRACK, _LANE, _BAND, _GAP = 0.30, 0.22, 0.27, 0.16, 0.06
 _MOST_LANES = 8
-_STEPS = 50
+MOST_ISOFORMS = 3
+_STEPS = 25
 _LETTER = 0.062
 
 
@@ -128,10 +129,14 @@ def _lanes(panel: _Panel, genes: Sequence[Gene], crowded: bool) -> list[tuple[in
     free: list[float] = []
     placed = []
     for gene in genes:
-        for transcript in gene.transcripts:
-            start = max(transcript.start, panel.start)
-            width = 0 if crowded else len(_name(gene)) * _LETTER * panel.bases_per_inch
-            end = max(transcript.end, start + width) + 0.08 * panel.bases_per_inch
+        for transcript in gene.transcripts[:MOST_ISOFORMS]:
+            named = not crowded and transcript is gene.transcripts[0]
+            width = len(_name(gene)) * _LETTER * panel.bases_per_inch if named else 0
+            start: float = max(transcript.start, panel.start)
+            end: float = max(transcript.end, start + width)
+            if start + width > panel.end:
+                start, end = max(panel.start, min(transcript.end, panel.end) - width), panel.end
+            end += 0.08 * panel.bases_per_inch
             lane = next((i for i, taken in enumerate(free) if taken <= start), len(free))
             if lane >= _MOST_LANES:
                 continue
@@ -161,8 +166,13 @@ def _model(panel: _Panel, gene: Gene, transcript: Transcript, top: float, colour
     if crowded:
         return
     _arrows(panel, transcript, middle, colour)
-    at = max(transcript.start, panel.start)
-    axes.text(at, top + 0.052, _name(gene), fontsize=6.8, ha="left", va="center", color=INK, clip_on=True)
+    if transcript is not gene.transcripts[0]:
+        return
+    name = _name(gene)
+    at, side = max(transcript.start, panel.start), "left"
+    if at + len(name) * _LETTER * panel.bases_per_inch > panel.end:
+        at, side = min(transcript.end, panel.end), "right"
+    axes.text(at, top + 0.052, name, fontsize=6.8, ha=side, va="center", color=INK)
 
 
 def _arrows(panel: _Panel, transcript: Transcript, middle: float, colour: str) -> None:
@@ -201,37 +211,47 @@ def _draw_tracks(panel: _Panel) -> None:
 
 
 def _track(panel: _Panel, name: str, tracks: Sequence[DrawnTrack]) -> None:
-    """Plus strand upwards, minus strand downwards from a common base line; a thin bar shows what was called."""
+    """Plus strand upwards, minus strand downwards from a common base line; a thin bar shows what was called.
+
+    A strand where nothing happens takes no room.
+    """
     panel.at += _GAP
     colour = element(name).colour
     stranded = any(one.track.strand is not Strand.NONE for one in tracks)
-    height = _HALF_TRACK if stranded else _TRACK
-    base = panel.at + height
+    heard = {one.track.strand for one in tracks if one.peak >= SILENT} or {Strand.PLUS}
+    height = _HALF_TRACK if stranded and len(heard) > 1 else _TRACK
+    up = 0.0 if heard == {Strand.MINUS} else height
+    down = height if Strand.MINUS in heard else 0.0
+    base = panel.at + up
     for one in tracks:
-        down = one.track.strand is Strand.MINUS
-        _curve(panel, one.values, base, height if down else -height, colour)
+        if one.track.strand in heard:
+            _curve(panel, one.values, base, down if one.track.strand is Strand.MINUS else -up, colour)
     panel.axes.plot([panel.start, panel.end], [base, base], color=MUTED, linewidth=0.5, zorder=1)
-    bottom = base + (height if stranded else 0)
+    bottom = base + down
     panel.label((panel.at + bottom) / 2, name)
     if stranded:
-        for sign, place in (("+", base - height / 2), ("\N{MINUS SIGN}", base + height / 2)):
-            panel.axes.text(
-                1.003, place, sign, transform=panel.axes.get_yaxis_transform(), fontsize=7, va="center", color=MUTED
-            )
+        for sign, room, place in (("+", up, base - up / 2), ("\N{MINUS SIGN}", down, base + down / 2)):
+            if room:
+                _sign(panel, sign, place)
     if name in panel.data.calls:
         _calls(panel, panel.data.calls[name], bottom + 0.045, colour)
         bottom += 0.07
     panel.at = bottom
 
 
+def _sign(panel: _Panel, sign: str, place: float) -> None:
+    transform = panel.axes.get_yaxis_transform()
+    panel.axes.text(1.004, place, sign, transform=transform, fontsize=7, va="center", color=MUTED)
+
+
 def _curve(panel: _Panel, values: Floats, base: float, height: float, colour: str) -> None:
-    from matplotlib.collections import PolyCollection
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
 
     outlines = list(_outlines(values, panel.start, panel.end, base, height))
     if outlines:
-        panel.axes.add_collection(
-            PolyCollection(outlines, facecolors=colour, edgecolors="none", alpha=0.9, zorder=2), autolim=False
-        )
+        path = Path.make_compound_path(*(Path(outline, closed=True) for outline in outlines))
+        panel.axes.add_patch(PathPatch(path, facecolor=colour, edgecolor="none", zorder=2))
 
 
 def _outlines(values: Floats, start: int, end: int, base: float, height: float) -> Iterator[Floats]:
@@ -246,7 +266,7 @@ def _outlines(values: Floats, start: int, end: int, base: float, height: float) 
             rows = list(runs)
             x = np.repeat(np.append(lefts[rows], rights[rows[-1]]), 2)
             y = np.concatenate(([base], np.repeat(heights[rows], 2), [base]))
-            yield np.column_stack((x, y))
+            yield np.column_stack((np.append(x, x[0]), np.append(y, base)))
 
 
 def _calls(panel: _Panel, calls: tuple[Integers, Integers], middle: float, colour: str) -> None:

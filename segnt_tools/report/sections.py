@@ -147,7 +147,7 @@ def _assembly(run: Run, place: Place) -> Iterator[str]:
         yield absent("The run folder holds neither contigs.tsv nor another file that tells the contigs.")
         return
     measures = assembly.measures()
-    yield measure_table("Numbers of the assembly", measures)
+    yield measure_list(measures)
     if assembly.source != "contigs.tsv":
         yield paragraph(f"There is no contigs.tsv; names and lengths were taken from {assembly.source}.")
     if assembly.reasons:
@@ -174,9 +174,10 @@ def _assembly(run: Run, place: Place) -> Iterator[str]:
     )
 
 
-def measure_table(caption: str, measures: Sequence[Measure]) -> str:
-    """Measures as rows."""
-    return table(caption, ("What", "Value"), ((one.label, one.text) for one in measures), numeric=(1,))
+def measure_list(measures: Sequence[Measure]) -> str:
+    """Measures as names with values, in as many columns as the width allows."""
+    rows = "".join(f"<div><dt>{html(one.label)}</dt><dd>{html(one.text)}</dd></div>" for one in measures)
+    return f'<dl class="numbers">{rows}</dl>'
 
 
 # --- genes
@@ -201,22 +202,22 @@ def _genes(run: Run, place: Place, shown: dict[str, str]) -> Iterator[str]:
     if not genes.genes:
         yield absent("genes.gff3 holds no gene.")
         return
-    keys = {"splices": ("gt_ag_share",)}
-    measures = genes.measures(run.bases) + [one for one in run.measures if one.key in keys["splices"]]
-    yield measure_table("Numbers of the gene models", measures)
+    measures = genes.measures(run.bases) + [one for one in run.measures if one.key == "gt_ag_share"]
+    yield measure_list(measures)
     if len(genes.types) > 1:
         rows = ((name, f"{count:,}") for name, count in genes.types.items())
         yield table("Genes by type", ("Type", "Genes"), rows, numeric=(1,))
-    yield grid(_gene_charts({run.name: genes}, place))
-    yield place.heading("Splice sites")
-    yield from _splices(run, place)
+    yield grid(gene_charts({run.name: genes}, place))
+    yield place.heading("Introns")
+    yield from _introns(run, genes, place)
     yield from _gene_lists(genes, place, shown)
 
 
-def _gene_charts(runs: dict[str, GeneNumbers], place: Place) -> Iterator[str]:
+def gene_charts(runs: dict[str, GeneNumbers], place: Place) -> Iterator[str]:
     """Distributions of gene models, of one run or of several in one chart."""
     samples: list[tuple[str, str, Callable[[GeneNumbers], Integers]]] = [
         ("CDS lengths", "coding bases of a gene", lambda one: one.cds_lengths),
+        ("Gene lengths", "bases from start to end of a gene", lambda one: one.spans.lengths),
         ("Exon lengths", "exon length (bp)", lambda one: one.exon_lengths),
         ("Intron lengths", "intron length (bp)", lambda one: one.intron_lengths),
         ("Distances between genes", "bases between neighbouring genes", lambda one: one.intergenic_lengths),
@@ -237,18 +238,21 @@ def _gene_charts(runs: dict[str, GeneNumbers], place: Place) -> Iterator[str]:
         yield place.draw(charts.scores(scores, "score of a gene"), "Scores", _described(scores))
     else:
         yield figure(absent("The gene models carry no scores."), "Scores")
+
+
+def phase_chart(runs: dict[str, GeneNumbers], place: Place) -> str:
+    """Phases of the introns inside coding sequences."""
     phases = {name: one.intron_phases for name, one in runs.items() if sum(one.intron_phases)}
     if phases:
         shares = {name: [count / sum(counts) for count in counts] for name, counts in phases.items()}
         text = "; ".join(f"{name}: {', '.join(f'{count:,}' for count in counts)}" for name, counts in phases.items())
-        yield place.draw(
+        return place.draw(
             charts.bars(("0", "1", "2"), shares, "share of introns"),
             "Intron phases",
             f"Introns inside coding sequences of phase 0, 1, 2. {text}.",
             caption="Intron phases: bases of the codon before the intron",
         )
-    else:
-        yield figure(absent("There are no introns inside coding sequences."), "Intron phases")
+    return figure(absent("There are no introns inside coding sequences."), "Intron phases")
 
 
 def _described(samples: dict[str, Any]) -> str:
@@ -265,34 +269,32 @@ def _described(samples: dict[str, Any]) -> str:
     return " ".join(parts)
 
 
-def _splices(run: Run, place: Place) -> Iterator[str]:
+def _introns(run: Run, genes: GeneNumbers, place: Place) -> Iterator[str]:
+    if not genes.intron_lengths.size:
+        yield absent("The gene models have no introns.")
+        return
+    drawings = [phase_chart({run.name: genes}, place)]
     splices = run.splices
     if splices is None:
-        if run.genes is not None and not run.genes.intron_lengths.size:
-            yield absent("The gene models have no introns.")
-        else:
-            yield absent("Splice sites need the sequence: give it with --genome.")
+        yield grid(drawings)
+        yield absent("Splice sites need the sequence: give it with --genome.")
         return
+    for title, counts, exonic in (("donors", splices.donor, DONOR[0]), ("acceptors", splices.acceptor, ACCEPTOR[0])):
+        drawings.append(
+            place.draw(
+                charts.logo(counts, exonic, donor=title == "donors"),
+                f"Splice {title}",
+                f"Sequence logo of {splices.introns:,} {title}, consensus {consensus(counts)}.",
+                caption=f"Splice {title}; the exon stands on grey",
+            )
+        )
+    yield grid(drawings)
     most = list(splices.kinds.items())[:6]
     rest = splices.introns - sum(count for _, count in most)
     rows = [(kind, f"{count:,}", written(count / splices.introns, Unit.SHARE)) for kind, count in most]
     if rest:
         rows.append(("others", f"{rest:,}", written(rest / splices.introns, Unit.SHARE)))
     yield table("First and last two bases of introns", ("Bases", "Introns", "Share"), rows, numeric=(1, 2))
-    yield grid(
-        (
-            place.draw(
-                charts.logo(splices.donor, DONOR[0], donor=True),
-                "Splice donors",
-                f"Sequence logo of {splices.introns:,} donors, consensus {consensus(splices.donor)}.",
-            ),
-            place.draw(
-                charts.logo(splices.acceptor, ACCEPTOR[0], donor=False),
-                "Splice acceptors",
-                f"Sequence logo of {splices.introns:,} acceptors, consensus {consensus(splices.acceptor)}.",
-            ),
-        )
-    )
 
 
 def consensus(counts: np.ndarray[Any, np.dtype[np.int64]]) -> str:
@@ -467,118 +469,6 @@ def _overlaps(elements: ElementNumbers, place: Place) -> Iterator[str]:
         ]
         rows.append((name, *cells))
     yield table("Per cent of the row element's bases that the column element covers", ("", *names), rows, kind="heat")
-
-
-# --- map
-
-MAP_ROWS = 40
-_STRIP_BINS = 220
-
-
-def map_section(run: Run, place: Place, most: int = MAP_ROWS) -> str:
-    """Contigs as bars with gene and element density, longest first, the rest in one row."""
-    return place.section("map", "Map", _map(run, place, most))
-
-
-def _map(run: Run, place: Place, most: int) -> Iterator[str]:
-    assembly = run.assembly
-    if assembly is None or not assembly.contigs:
-        yield absent("The contigs are not known, so there is no map.")
-        return
-    lengths = np.where(assembly.used, assembly.axis.lengths, 0)
-    order = np.argsort(-lengths, kind="stable")[: min(most, max(1, int(assembly.used.sum())))]
-    calls, what = _map_elements(run.elements)
-    genes = run.genes.spans if run.genes is not None else None
-    per_contig = np.zeros(assembly.contigs, dtype=np.int64)
-    if run.genes is not None and run.genes.genes:
-        per_contig = np.bincount(run.genes.contig_of, minlength=assembly.contigs)
-    rows = []
-    for number in order.tolist():
-        start, length = int(assembly.axis.offsets[number]), int(assembly.axis.lengths[number])
-        count = int(per_contig[number])
-        rate = 1e6 * count / max(1, length)
-        width = length / max(1, int(lengths.max()))
-        bins = max(1, min(length, round(_STRIP_BINS * width), _STRIP_BINS))
-        edges = np.linspace(start, start + length, bins + 1).astype(np.int64)
-        densities = [
-            np.diff(one.covered_before(edges)) / np.maximum(1, np.diff(edges)) if one else None
-            for one in (genes, calls)
-        ]
-        rows.append(
-            (
-                assembly.axis.names[number],
-                Sorted(bases(length), length),
-                Sorted(f"{count:,}", count),
-                Sorted(f"{rate:,.0f}", rate),
-                Sorted(*_share(densities[0])),
-                Sorted(*_share(densities[1])),
-                Html(_strip(densities[0], densities[1], width, place.drawer)),
-            )
-        )
-    blue, yellow = place.drawer.colour(_GENE_COLOUR), place.drawer.colour(_ELEMENT_COLOUR)
-    yield paragraph(
-        Html(f'<span class="key" style="background:{blue}"></span>upwards: share of bases inside genes; '),
-        Html(f'<span class="key" style="background:{yellow}"></span>downwards: share of bases in '),
-        what,
-        ". The bars are as long as the contigs.",
-    )
-    foot = None
-    rest = np.setdiff1d(np.arange(assembly.contigs), order)
-    if rest.size:
-        total, count = int(assembly.axis.lengths[rest].sum()), int(per_contig[rest].sum())
-        rate = 1e6 * count / max(1, total)
-        foot = (f"{rest.size:,} more contigs", bases(total), f"{count:,}", f"{rate:,.0f}", "", "", "")
-    header = ("Contig", "Length", "Genes", "Genes per Mb", "In genes", "In elements", "Density along the contig")
-    yield table("Contigs, longest first", header, rows, numeric=(1, 2, 3, 4, 5), sortable=True, foot=foot, kind="map")
-
-
-_GENE_COLOUR, _ELEMENT_COLOUR = "#4477AA", "#DDAA33"
-
-
-def _map_elements(elements: ElementNumbers | None) -> tuple[Any, str]:
-    """The calls shown on the map: those outside gene models if the model has any, else exons."""
-    from segnt_tools.elements import element
-    from segnt_tools.report.intervals import join
-
-    if elements is None or not elements.calls:
-        return None, "element calls (none)"
-    regulatory = [one for one in elements.calls if not element(one.name).genic]
-    if regulatory:
-        return join([one.intervals for one in regulatory]), "calls of " + ", ".join(one.name for one in regulatory)
-    by_name = {one.name: one for one in elements.calls}
-    chosen = next((by_name[name] for name in ("exon", "CDS") if name in by_name), elements.calls[0])
-    return chosen.intervals, f"calls of {chosen.name}"
-
-
-def _share(density: Any) -> tuple[str, float]:
-    if density is None:
-        return "\N{EN DASH}", -1.0
-    mean = float(density.mean()) if density.size else 0.0
-    return written(mean, Unit.SHARE), mean
-
-
-def _strip(up: Any, down: Any, width: float, drawer: Drawer) -> str:
-    bins = next((one.size for one in (up, down) if one is not None), 1)
-    shapes = "".join(
-        f'<path fill="{drawer.colour(colour)}" d="{_steps(density, sign)}"/>'
-        for density, sign, colour in ((up, -1, _GENE_COLOUR), (down, 1, _ELEMENT_COLOUR))
-        if density is not None
-    )
-    return (
-        f'<svg aria-hidden="true" viewBox="0 0 {bins} 24" preserveAspectRatio="none" '
-        f'style="width:max(3px,{100 * width:.2f}%)">{shapes}<path fill="var(--muted)" d="M0 11.5h{bins}v1H0z"/></svg>'
-    )
-
-
-def _steps(density: Any, sign: int) -> str:
-    heights = [12 + sign * round(11.5 * min(1.0, value), 1) for value in density.tolist()]
-    parts, before = ["M0 12"], None
-    for height in heights:
-        if height != before:
-            parts.append(f"V{height:g}")
-        parts.append("h1")
-        before = height
-    return "".join(parts) + "V12z"
 
 
 # --- loci

@@ -63,6 +63,33 @@ def drawing_style() -> Iterator[None]:
         yield
 
 
+def shortened(path: str) -> str:
+    """An SVG path of straight lines with horizontal and vertical steps written by their one new coordinate."""
+    parts: list[str] = []
+    before = ("", "")
+    for command, x, y in _STEP.findall(path):
+        if command == "z":
+            parts.append("z")
+        elif command == "L" and y == before[1]:
+            parts.append("" if x == before[0] else f"H{x}")
+        elif command == "L" and x == before[0]:
+            parts.append(f"V{y}")
+        else:
+            parts.append(f"{command}{x} {y}")
+        before = (x, y) if x else before
+    return "".join(parts) if _STRAIGHT.fullmatch(path) else path
+
+
+_STEP = re.compile(r"([MLz])(?:\s*(-?[\d.]+)\s+(-?[\d.]+))?")
+_STRAIGHT = re.compile(r"[MLz\s\d.-]*")
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{2,}")
+
+
+def _rounded(number: re.Match[str]) -> str:
+    """A coordinate to a tenth of a point, finer than anything a screen or a printer shows."""
+    return f"{float(number[0]):.1f}".removesuffix(".0")
+
+
 @dataclass
 class Drawer:
     """Turns figures into SVG text for one page, with ids that are unique on it, and collects the colours used."""
@@ -84,7 +111,8 @@ class Drawer:
         text = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", text, flags=re.DOTALL)
         text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
         text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", text)
-        text = re.sub(r"-?\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}".removesuffix(".0"), text)
+        text = re.sub(r"<[^>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]), text)
+        text = re.sub(r' d="([^"]*)"', lambda path: f' d="{shortened(path[1])}"', text)
         text = re.sub(r"\n\s*", " ", text)
         text = re.sub(
             r' id="(?:figure|patch|axes|matplotlib|xtick|ytick|line2d|text|legend|Fill|Poly|Quad|Line)[^"]*"', "", text

@@ -92,7 +92,7 @@ def judge(run: Run) -> Verdict:
     checks = tuple(_checks(run))
     levels = [check.level for check in checks]
     if Level.BAD in levels:
-        wrong = [check.name.lower() for check in checks if check.level is Level.BAD]
+        wrong = [_inside(check.name) for check in checks if check.level is Level.BAD]
         return Verdict(Level.BAD, f"Do not use this annotation before looking into: {', '.join(wrong)}.", checks)
     if not run.genes or not run.genes.genes:
         what = (
@@ -102,7 +102,7 @@ def judge(run: Run) -> Verdict:
         )
         return Verdict(Level.UNKNOWN, what, checks)
     if Level.NOTICE in levels:
-        odd = [check.name.lower() for check in checks if check.level is Level.NOTICE]
+        odd = [_inside(check.name) for check in checks if check.level is Level.NOTICE]
         return Verdict(Level.NOTICE, f"Usable, but look at: {', '.join(odd)}.", checks)
     if not run.folder.card.get("expectations"):
         return Verdict(
@@ -112,6 +112,11 @@ def judge(run: Run) -> Verdict:
             checks,
         )
     return Verdict(Level.GOOD, "This looks like a usual annotation of the model's clade.", checks)
+
+
+def _inside(name: str) -> str:
+    """A name as it stands inside a sentence."""
+    return name if name[:2].isupper() else name[0].lower() + name[1:]
 
 
 def _checks(run: Run) -> Iterator[Check]:
