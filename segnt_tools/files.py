@@ -11,6 +11,8 @@ from pathlib import Path
 
 from segnt_tools.errors import UsageError
 
+_TEMPORARY_PREFIX = ".segnt_tmp_"
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -77,9 +79,8 @@ def require_free_space(folder: Path, needed: int) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that a killed run left in an output folder (see atomic_path)."""
-    for path in folder.glob(".*.*"):
-        if path.is_file() and not path.name.startswith((".git", ".nf", ".command", ".exitcode")):
-            path.unlink(missing_ok=True)
+    for path in folder.glob(f"{_TEMPORARY_PREFIX}*"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

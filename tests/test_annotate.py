@@ -24,7 +24,8 @@ from segnt_tools.sequence.assembly import Assembly
 SEGNT = Path(sys.executable).with_name("segnt")
 DEMO = Path(__file__).parents[1] / "segnt_tools" / "data" / "demo" / "arabidopsis_chr1.fa.gz"
 TEXT_FILES = ("genes.gff3", "elements.gff3", "elements.bed", "proteins.fa", "cds.fa", "transcripts.fa")
-FILES = (*TEXT_FILES, "annotate.json", "report.html", "contigs.tsv", "gaps.bed")
+REPORT_FILES = ("report.html", "report.json", "report.tsv", "report_mqc.json")
+FILES = (*TEXT_FILES, *REPORT_FILES, "annotate.json", "contigs.tsv", "gaps.bed")
 
 
 def contents(folder: Path, names: tuple[str, ...] = FILES) -> dict[str, bytes]:

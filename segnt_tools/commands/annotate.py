@@ -6,7 +6,7 @@ Writes into --out:
   proteins.fa, cds.fa, transcripts.fa   their sequences
   elements.gff3, elements.bed           intervals of every element, with the mean probability as score
   tracks/           probability of every element as bigWig
-  report.html       the page to open first
+  report.html       the page to open first; report.json, report.tsv, report_mqc.json: its numbers, and for MultiQC
   annotate.json     what was done, with which model, in numbers
   contigs.tsv, gaps.bed                 contigs with the reason for every skipped one; runs of N
 
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from segnt_tools import __version__
 from segnt_tools.commands import call_genes, call_peaks, preprocess
-from segnt_tools.commands.common import add_common_options, require_same_settings, write_report
+from segnt_tools.commands.common import add_common_options, refuse_other_settings, require_same_settings, write_report
 from segnt_tools.commands.predict import PredictOptions, add_predict_options, load, predict_shard
 from segnt_tools.commands.tracks import export_tracks
 from segnt_tools.errors import AssemblyError, UsageError
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from segnt_tools.models.registry import LoadedModel
 
 INTERMEDIATE = "intermediate"
+_DONE = ".intermediate.done"
 SETTINGS_FILE = "settings.json"
 SUMMARY_FILE = "annotate.json"
 REPORT_FILE = "report.html"
@@ -72,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
         logger.info("%s is complete: nothing to do", args.out)
     else:
         annotation.carry_out()
-    write_report(args.json, "annotate", annotation.summary())
+    if args.json is not None:
+        with atomic_path(args.json) as temporary:
+            shutil.copyfile(args.out / SUMMARY_FILE, temporary)
     return 0
 
 
@@ -127,6 +130,7 @@ class _Annotation:
         Raises:
             UsageError: the folder holds results made with other settings.
         """
+        shutil.rmtree(self.folder / _DONE, ignore_errors=True)
         path = self.folder / SUMMARY_FILE
         if not path.exists():
             return False
@@ -134,13 +138,9 @@ class _Annotation:
             earlier = json.loads(path.read_text(encoding="utf-8"))["settings"]
         except (OSError, KeyError, ValueError) as error:
             raise UsageError(f"cannot read the summary of an earlier run ({error})", file=path) from error
-        output_folder(self.folder / INTERMEDIATE)
-        settings = self.folder / INTERMEDIATE / SETTINGS_FILE
-        if not settings.exists():
-            settings.write_text(json.dumps(earlier), encoding="utf-8")
-        require_same_settings(settings, self.settings, "results")
-        self._clean_up()
-        return True
+        refuse_other_settings(earlier, self.settings, self.folder, "results")
+        last_step = next((name for name in reversed(STEPS) if name not in self.args.skip), "preprocess")
+        return not (self.folder / INTERMEDIATE).exists() or self._step_report(last_step).exists()
 
     def carry_out(self) -> None:
         """Do what is not done yet."""
@@ -157,8 +157,8 @@ class _Annotation:
         for name in (CONTIGS_FILE, GAPS_FILE):
             with atomic_path(self.folder / name) as temporary:
                 shutil.copyfile(self.prepared / name, temporary)
-        self._step("report", self._report)
         write_report(self.folder / SUMMARY_FILE, "annotate", self.summary())
+        self._step("report", self._report)
         self._clean_up()
 
     def _step(self, name: str, function: Callable[[], dict[str, Any]]) -> None:
@@ -205,17 +205,11 @@ class _Annotation:
     def _report(self) -> dict[str, Any]:
         from segnt_tools.report.page import write_report as write_page
 
-        # The page reads the summary, which is final only when the page exists; it is written again afterwards.
-        write_report(self.folder / INTERMEDIATE / SUMMARY_FILE, "annotate", self.summary())
         write_page([self.folder], self.folder / REPORT_FILE, genome=self.prepared)
         return {"file": REPORT_FILE}
 
     def summary(self) -> dict[str, Any]:
-        """The values of annotate.json."""
-        finished = self.folder / SUMMARY_FILE
-        if finished.exists():
-            document = json.loads(finished.read_text(encoding="utf-8"))
-            return {key: value for key, value in document.items() if key not in ("tool", "schema_version", "version")}
+        """The values of annotate.json, from what the steps left."""
         values: dict[str, Any] = {"settings": self.settings}
         first = next(iter(sorted(self.shard_folder.glob("*.h5"))), None)
         if first is not None:
@@ -234,8 +228,10 @@ class _Annotation:
         return values
 
     def _clean_up(self) -> None:
+        """Remove what only a resumed run would need; by a new name first, so that a kill leaves it whole or gone."""
         if not self.args.keep_intermediate:
-            shutil.rmtree(self.folder / INTERMEDIATE, ignore_errors=True)
+            (self.folder / INTERMEDIATE).rename(self.folder / _DONE)
+            shutil.rmtree(self.folder / _DONE)
 
 
 def _digest(path: Path) -> str:

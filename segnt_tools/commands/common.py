@@ -139,12 +139,21 @@ def require_same_settings(path: Path, settings: Mapping[str, Any], what: str) ->
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise UsageError(f"cannot read the settings of an earlier run ({error})", file=path) from error
-    differing = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
+    refuse_other_settings(before, settings, path.parent, what)
+
+
+def refuse_other_settings(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, what: str) -> None:
+    """Make sure that a folder's results were made with the settings of this run.
+
+    Raises:
+        UsageError: they were not; the message says which differ.
+    """
+    differing = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     if differing:
-        details = "; ".join(f"{key}: then {before.get(key)!r}, now {settings.get(key)!r}" for key in differing)
+        details = "; ".join(f"{key}: then {before.get(key)!r}, now {now.get(key)!r}" for key in differing)
         raise UsageError(
             f"the folder holds {what} made with other options: {details}",
-            file=path.parent,
+            file=folder,
             hint="Use the same options to go on, or another --out",
         )
 

@@ -1,0 +1,58 @@
+"""Files appear whole or not at all, and only our own leftovers are removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from segnt_tools.errors import UsageError
+from segnt_tools.files import atomic_path, output_folder, remove_leftovers, require_free_space
+
+
+def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="broken"), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        assert temporary.suffix == ".txt"
+        raise ValueError("broken")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert path.read_text() == "old"
+
+
+def test_success_replaces_with_ordinary_permissions(tmp_path: Path) -> None:
+    mask = os.umask(0o022)
+    try:
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            temporary.write_text("new")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
+
+
+def test_leftovers_of_a_kill_go_and_other_hidden_files_stay(tmp_path: Path) -> None:
+    (tmp_path / ".user.txt").write_text("mine")
+    left = None
+    try:
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            left = temporary.read_bytes(), temporary.name
+            (tmp_path / f"{temporary.name[:-4]}kill.txt").write_text("as if killed here")
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        pass
+    assert left is not None
+    remove_leftovers(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [".user.txt"]
+
+
+def test_output_places_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="exists as a file"):
+        output_folder(tmp_path / "file")
+    with pytest.raises(UsageError, match="cannot write into"):
+        output_folder(Path("/proc/none"))
+    with pytest.raises(UsageError, match="needs about 1000000000.0 GB"):
+        require_free_space(tmp_path, 10**18)
