@@ -14,10 +14,8 @@ from segnt_tools.files import atomic_path, output_folder, remove_leftovers, requ
 def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(ValueError, match="broken"), atomic_path(path) as temporary:
-        temporary.write_text("half")
-        assert temporary.suffix == ".txt"
-        raise ValueError("broken")
+    with pytest.raises(UnicodeEncodeError), atomic_path(path) as temporary:
+        temporary.write_text("half \ud800")
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
     assert path.read_text() == "old"
 
@@ -35,17 +33,11 @@ def test_success_replaces_with_ordinary_permissions(tmp_path: Path) -> None:
 
 def test_leftovers_of_a_kill_go_and_other_hidden_files_stay(tmp_path: Path) -> None:
     (tmp_path / ".user.txt").write_text("mine")
-    left = None
-    try:
-        with atomic_path(tmp_path / "a.txt") as temporary:
-            left = temporary.read_bytes(), temporary.name
-            (tmp_path / f"{temporary.name[:-4]}kill.txt").write_text("as if killed here")
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        pass
-    assert left is not None
-    remove_leftovers(tmp_path)
-    assert [p.name for p in tmp_path.iterdir()] == [".user.txt"]
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        remove_leftovers(tmp_path)  # what another process would find after this one was killed here
+        assert not temporary.exists()
+        assert [p.name for p in tmp_path.iterdir()] == [".user.txt"]
+        temporary.write_text("")
 
 
 def test_output_places_that_cannot_be_used(tmp_path: Path) -> None:
@@ -54,5 +46,5 @@ def test_output_places_that_cannot_be_used(tmp_path: Path) -> None:
         output_folder(tmp_path / "file")
     with pytest.raises(UsageError, match="cannot write into"):
         output_folder(Path("/proc/none"))
-    with pytest.raises(UsageError, match="needs about 1000000000.0 GB"):
+    with pytest.raises(UsageError, match="needs about 1000000000"):
         require_free_space(tmp_path, 10**18)
