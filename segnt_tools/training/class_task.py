@@ -145,3 +145,6 @@ class ClassTask:
 
     def begin_stage(self, stage: StageRecipe) -> None:
         """Nothing depends on the window length."""
+
+    def close(self) -> None:
+        """No file is open."""

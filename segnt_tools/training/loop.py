@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,9 @@ class Task(Protocol):
 
     def begin_stage(self, stage: StageRecipe) -> None:
         """Prepare the network for windows of another length."""
+
+    def close(self) -> None:
+        """Close files."""
 
 
 @dataclass(slots=True)
@@ -313,12 +318,24 @@ def make_fabric(device: str, precision: str) -> Fabric:
     """
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     nodes = max(1, int(os.environ.get("WORLD_SIZE", "1")) // processes)
-    fabric = Fabric(
-        accelerator="cuda" if device.startswith("cuda") else "cpu",
-        devices=processes,
-        num_nodes=nodes,
-        strategy=DDPStrategy(broadcast_buffers=False) if processes * nodes > 1 else "auto",
-        precision="bf16-mixed" if precision == "bfloat16" else "32-true",
-    )
-    fabric.launch()
+    with warnings.catch_warnings():
+        # It recommends srun wherever Slurm is installed.
+        warnings.filterwarnings("ignore", message="The `srun` command is available")
+        fabric = Fabric(
+            accelerator="cuda" if device.startswith("cuda") else "cpu",
+            devices=processes,
+            num_nodes=nodes,
+            # Buffers are constants here; synchronising them before every step would only cost time.
+            strategy=DDPStrategy(**_CONSTANT_BUFFERS) if processes * nodes > 1 else "auto",
+            precision="bf16-mixed" if precision == "bfloat16" else "32-true",
+        )
+        fabric.launch()
     return fabric
+
+
+# torch 2.13 renamed the option.
+_CONSTANT_BUFFERS: dict[str, bool] = {
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in inspect.signature(nn.parallel.DistributedDataParallel.__init__).parameters
+    else "broadcast_buffers": False
+}

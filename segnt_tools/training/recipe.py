@@ -51,7 +51,7 @@ class ModelRecipe:
     """The network.
 
     Attributes:
-        architecture: registered architecture; ignored where `base` is given.
+        architecture: registered architecture; empty for the base's, or the embedded one for classes.
         base: name or folder of the checkpoint to start from; empty to start from random weights.
         train: `all` weights, or the `head` only (the trunk stays bit for bit as it is).
         random_trunk: forget the base's trunk and keep its shape (an ablation).
@@ -62,7 +62,7 @@ class ModelRecipe:
         config: hyperparameters of the architecture that differ from its defaults.
     """
 
-    architecture: str = "codon_unet"
+    architecture: str = ""
     base: str = ""
     train: str = "all"
     random_trunk: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -23,10 +24,13 @@ from segnt_tools.models import codon_unet
 from segnt_tools.models.card import Card, DataSource
 from segnt_tools.models.checkpoints import open_checkpoint, write_checkpoint
 from segnt_tools.models.registry import choose_device, find_checkpoint
+from segnt_tools.tracks.file import TracksReader
 from segnt_tools.training.class_data import ClassSource
 from segnt_tools.training.class_task import ClassTask, intron_quantiles, knows_utr, learn_codon_table, load_source
-from segnt_tools.training.loop import Outcome, Position, Trainer, make_fabric
+from segnt_tools.training.loop import Outcome, Position, Task, Trainer, make_fabric
 from segnt_tools.training.recipe import Recipe
+from segnt_tools.training.track_data import TrackSource, open_source
+from segnt_tools.training.track_task import TrackTask, track_network
 
 RUN_FOLDER = "training"
 RUN_FILE = "run.json"
@@ -70,24 +74,47 @@ def train(recipe: Recipe, options: RunOptions) -> Outcome:
     runs = output_folder(folder / RUN_FOLDER)
     if fabric.is_global_zero:
         claim_folder(runs / RUN_FILE, recipe, folder)
-    sources = [load_source(data, options.data, options.recipe) for data in recipe.data]
-    torch.manual_seed(recipe.seed)
-    card, network = embedded_network(recipe, sources, options.out.name)
-    card = dataclasses.replace(card, data=provenance(recipe, sources))
+    prepare = _prepare_classes if recipe.loss.kind == "classes" else _prepare_tracks
+    card, task = prepare(recipe, options)
 
     def publish(weights: dict[str, Tensor], position: Position, figures: dict[str, float]) -> None:
-        stored = {n: w.to(STORED_DTYPE) if w.is_floating_point() else w for n, w in weights.items()}
-        write_checkpoint(folder, dataclasses.replace(card, metrics=metrics(position, figures)), stored)
+        written = dataclasses.replace(card, metrics=metrics(position, figures))
+        write_checkpoint(folder, written, _stored(weights, card.architecture))
 
-    task = ClassTask(network, sources, recipe)
-    trainer = Trainer(fabric, recipe, task, runs, minutes=options.minutes, publish=publish)
-    if fabric.is_global_zero:
-        logger.info(describe(fabric, recipe, network, sources))
-    outcome = trainer.run()
+    with contextlib.closing(task):
+        trainer = Trainer(fabric, recipe, task, runs, minutes=options.minutes, publish=publish)
+        if fabric.is_global_zero:
+            logger.info(describe(fabric, recipe, task.network))
+        outcome = trainer.run()
     if fabric.is_global_zero:
         publish(outcome.weights, outcome.position, outcome.validation)
         logger.info(f"{outcome.stopped}; checkpoint in {folder}")
     return outcome
+
+
+def _stored(weights: dict[str, Tensor], architecture: str) -> dict[str, Tensor]:
+    """Weights as they are stored: the embedded network's floats in half the size."""
+    if architecture != codon_unet.ARCHITECTURE:
+        return weights
+    return {n: w.to(STORED_DTYPE) if w.is_floating_point() else w for n, w in weights.items()}
+
+
+def _prepare_classes(recipe: Recipe, options: RunOptions) -> tuple[Card, Task]:
+    """Card and task of the embedded network."""
+    sources = [load_source(data, options.data, options.recipe) for data in recipe.data]
+    torch.manual_seed(recipe.seed)
+    card, network = embedded_network(recipe, sources, options.out.name)
+    card = dataclasses.replace(card, data=provenance(recipe, sources))
+    return card, ClassTask(network, sources, recipe)
+
+
+def _prepare_tracks(recipe: Recipe, options: RunOptions) -> tuple[Card, Task]:
+    """Card and task of a network that learns tracks."""
+    card, network = track_network(recipe, labelled_tracks(recipe, options.data), options.out.name)
+    sources = [open_source(data, options.data, card.tracks, options.recipe) for data in recipe.data]
+    card = dataclasses.replace(card, data=provenance(recipe, sources))
+    network.card = card
+    return card, TrackTask(network, sources, recipe)
 
 
 def choose_training_device(device: str) -> str:
@@ -106,14 +133,12 @@ def choose_training_precision(precision: str, device: str) -> str:
     return "bfloat16" if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 
-def describe(fabric: Fabric, recipe: Recipe, network: torch.nn.Module, sources: Sequence[ClassSource]) -> str:
+def describe(fabric: Fabric, recipe: Recipe, network: torch.nn.Module) -> str:
     """The first line of the log of a run."""
-    parameters = sum(p.numel() for p in network.parameters())
-    learnt = sum(stretch.length for source in sources for stretch in source.train)
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     return (
-        f"segnt_tools {__version__}: training {parameters / 1e6:.2f} M parameters on {learnt / 1e6:.1f} Mb of "
-        f"{len(sources)} genome(s) for {recipe.steps} steps on {fabric.world_size} x {fabric.device} "
-        f"({torch.get_num_threads()} threads each)"
+        f"segnt_tools {__version__}: training {parameters / 1e6:.2f} M parameters on {len(recipe.data)} genome(s) "
+        f"for {recipe.steps} steps on {fabric.world_size} x {fabric.device} ({torch.get_num_threads()} threads each)"
     )
 
 
@@ -161,7 +186,7 @@ def embedded_network(recipe: Recipe, sources: Sequence[ClassSource], name: str) 
             raise CheckpointError(
                 f"{recipe.model.base} is a {base.architecture} checkpoint; only {codon_unet.ARCHITECTURE} has classes"
             )
-    elif recipe.model.architecture != codon_unet.ARCHITECTURE:
+    elif recipe.model.architecture not in ("", codon_unet.ARCHITECTURE):
         raise RecipeError(f"loss.kind = 'classes' needs architecture {codon_unet.ARCHITECTURE}")
     card = _embedded_card(recipe, sources, name, base)
     network = codon_unet.build(card)
@@ -205,10 +230,27 @@ def _embedded_card(recipe: Recipe, sources: Sequence[ClassSource], name: str, ba
     )
 
 
-def provenance(recipe: Recipe, sources: Sequence[ClassSource]) -> tuple[DataSource, ...]:
+def labelled_tracks(recipe: Recipe, folder: Path) -> tuple[str, ...]:
+    """Names of the tracks that at least one genome has labels for.
+
+    An annotation speaks of the genic elements alone.
+    """
+    names: dict[str, None] = {}
+    for data in recipe.data:
+        if data.annotation:
+            names.update(dict.fromkeys(track.name for track in codon_unet.TRACKS))
+            names.update(dict.fromkeys(track.element for track in codon_unet.TRACKS))
+            continue
+        with TracksReader(folder / data.labels) as reader:
+            names.update(dict.fromkeys(track.name for track in reader.tracks))
+    return tuple(names)
+
+
+def provenance(recipe: Recipe, sources: Sequence[ClassSource] | Sequence[TrackSource]) -> tuple[DataSource, ...]:
     """What a run learnt from and chose by, for the card."""
     rows = []
-    for data, source in zip(recipe.data, sources, strict=True):
+    for index, data in enumerate(recipe.data):
+        source = sources[index]
         for use, stretches in (("training", source.train), ("validation", source.validate)):
             if stretches:
                 where = ", ".join(str(stretch) for stretch in stretches)

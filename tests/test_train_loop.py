@@ -1,0 +1,413 @@
+"""segnt train: recipes, resuming, processes, curriculum, head only, and that real genomes are learnt."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segnt_tools.commands.main import run as main
+from segnt_tools.commands.train import settings_of
+from segnt_tools.errors import RecipeError, UsageError
+from segnt_tools.models.card import Card
+from segnt_tools.models.checkpoints import open_checkpoint
+from segnt_tools.models.registry import load_model
+from segnt_tools.training.journal import read_entries
+from segnt_tools.training.losses import best_constant_loss, track_loss
+from segnt_tools.training.optimisers import orthogonalised, rate_factor
+from segnt_tools.training.recipe import OptimiserRecipe, Recipe
+from segnt_tools.training.regions import Stretch, split
+from segnt_tools.training.track_task import rotary_factor
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+TINY_CLASSES = """
+seed = 3
+[[data]]
+name = "toy"
+genome = "genome.fa"
+annotation = "genes.gff3"
+[model]
+margin = 48
+config = {channels = [8, 12, 16], blocks = 1, dilations = [1, 2], attention_after = [1], heads = 2}
+[[stage]]
+window = 768
+steps = 12
+batch = 2
+[validation]
+every = 6
+bases = 4000
+"""
+
+TINY_TRACKS = """
+seed = 3
+[[data]]
+name = "toy"
+genome = "genome.fa"
+annotation = "genes.gff3"
+[model]
+architecture = "segment_nt"
+tracks = ["exon", "intron", "splice_donor"]
+margin = 24
+config = {head_channels = 8, encoder = {width = 16, layers = 2, heads = 2, head_width = 8, ffn_width = 24}}
+[loss]
+kind = "focal"
+[optimiser]
+name = "adam"
+rate = 1e-3
+weight_decay = 0.0
+average = 0.0
+[[stage]]
+window = 240
+steps = 4
+batch = 4
+device_batch = 2
+[[stage]]
+window = 480
+steps = 4
+batch = 4
+device_batch = 2
+[validation]
+every = 4
+bases = 4000
+"""
+
+
+def toy_gene(rng: np.random.Generator) -> tuple[str, list[tuple[int, int]]]:
+    """Sequence of a gene with one intron, and its two coding parts."""
+    codons = ["GAA", "GCT", "AAA", "CTC", "GGA", "TCT"]
+    first = "ATG" + "".join(rng.choice(codons, 20))
+    intron = "GTAAGT" + "".join(rng.choice(list("ACTTT"), 60)) + "TTTCAG"
+    second = "".join(rng.choice(codons, 25)) + "TAA"
+    return first + intron + second, [(0, len(first)), (len(first) + len(intron), len(first + intron + second))]
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory) -> Path:
+    """A folder with a small genome of toy genes and its annotation."""
+    folder = tmp_path_factory.mktemp("toy")
+    rng = np.random.default_rng(7)
+    lines, records = ["##gff-version 3"], []
+    for contig in ("one", "two"):
+        text = ""
+        for number in range(25):
+            text += "".join(rng.choice(list("ACGT"), int(rng.integers(100, 400))))
+            gene, parts = toy_gene(rng)
+            name = f"{contig}_{number}"
+            start, end = len(text) + 1, len(text) + len(gene)
+            lines.append(f"{contig}\ttoy\tgene\t{start}\t{end}\t.\t+\t.\tID=g_{name}")
+            lines.append(f"{contig}\ttoy\tmRNA\t{start}\t{end}\t.\t+\t.\tID=t_{name};Parent=g_{name}")
+            done = 0
+            for left, right in parts:
+                place = f"{len(text) + left + 1}\t{len(text) + right}\t.\t+"
+                lines.append(f"{contig}\ttoy\texon\t{place}\t.\tParent=t_{name}")
+                lines.append(f"{contig}\ttoy\tCDS\t{place}\t{-done % 3}\tID=c_{name};Parent=t_{name}")
+                done += right - left
+            text += gene
+        text += "".join(rng.choice(list("ACGT"), 200))
+        records.append(f">{contig}\n{text}\n")
+    (folder / "genome.fa").write_text("".join(records))
+    (folder / "genes.gff3").write_text("\n".join(lines) + "\n")
+    (folder / "classes.toml").write_text(TINY_CLASSES)
+    (folder / "tracks.toml").write_text(TINY_TRACKS)
+    return folder
+
+
+def train(folder: Path, recipe: str, out: Path, *options: str) -> int:
+    return main(["train", str(folder / recipe), "--out", str(out), "--threads", "1", "--device", "cpu", "-q", *options])
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return open_checkpoint(folder)[1]
+
+
+def equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(autouse=True)
+def quiet_environment(monkeypatch):
+    torch.set_num_threads(1)
+    for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_recipes_in_the_repository_are_valid():
+    for path in sorted(RECIPES.glob("*.toml")):
+        Recipe.read(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optimiser.rrate=1", "unknown key optimiser.rrate.*Nearest known: rate"),
+        ("stages=1", "unknown key stages.*Nearest known: stage"),
+        ("stage.0.windw=96", "unknown key stage.0.windw.*Nearest known: window"),
+        ("seed='one'", "seed cannot be 'one'"),
+        ("loss.kind=foca", "loss.kind is 'foca'.*focal"),
+        ("stage.0.steps=0", "stage.0.steps must be at least 1"),
+        ("stage.3.steps=0", "no entry 3"),
+        ("data.0.annotation=''", "either an annotation or labels"),
+        ("optimiser.betas=[0.9]", "optimiser.betas must be a list"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_named(toy, tmp_path, capsys, change, message):
+    out = tmp_path / "out"
+    assert train(toy, "classes.toml", out, "--set", change) == 2
+    assert not out.exists()
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+
+
+def test_embedded_network_trains_and_its_checkpoint_loads(toy, tmp_path):
+    out = tmp_path / "model"
+    assert train(toy, "classes.toml", out, "--set", "stage.0.steps=60", "--set", "validation.every=30") == 0
+    entries = read_entries(out / "training")
+    losses = [e["loss"] for e in entries if e["kind"] == "validation"]
+    assert losses[-1] < losses[0]
+    card = load_model(out, device="cpu").card
+    assert card.genes["min_intron"] == 72
+    assert card.metrics["training"]["steps"] == 60
+    assert [source.use.split(":")[0] for source in card.data] == ["training", "validation"]
+    # The toy annotation has no untranslated exons: their tracks must not be offered.
+    assert "5UTR+" not in {t.name for t in card.tracks if t.trained}
+    assert (out / "learning_curve.png").stat().st_size > 1000
+    assert (out / "training" / "log.csv").read_text().startswith("step,kind,loss")
+
+
+@pytest.mark.parametrize("recipe", ["classes.toml", "tracks.toml"])
+def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_one(toy, tmp_path, monkeypatch, recipe):
+    whole, parts = tmp_path / "same" / "model", tmp_path / "cut" / "model"
+    assert train(toy, recipe, whole) == 0
+    from segnt_tools.training import loop
+
+    real_step, done = loop.Trainer._step, []
+
+    def step(self, stage):
+        if len(done) == 7:
+            raise KeyboardInterrupt
+        done.append(1)
+        result = real_step(self, stage)
+        if self.position.step == 5:
+            self._save()
+        return result
+
+    monkeypatch.setattr(loop.Trainer, "_step", step)
+    assert train(toy, recipe, parts) == 130
+    monkeypatch.setattr(loop.Trainer, "_step", real_step)
+    assert train(toy, recipe, parts) == 0
+    assert equal(weights_of(whole), weights_of(parts))
+    validation = [[e for e in read_entries(f / "training") if e["kind"] == "validation"] for f in (whole, parts)]
+    assert validation[0] == validation[1]
+
+
+@pytest.mark.slow
+def test_killed_for_real_and_resumed(toy, tmp_path):
+    whole, parts = tmp_path / "same" / "model", tmp_path / "cut" / "model"
+    options = ["--set", "stage.0.steps=150", "--set", "validation.every=10"]
+    assert train(toy, "classes.toml", whole, *options) == 0
+    command = [sys.executable, "-m", "segnt_tools.commands.main", "train", str(toy / "classes.toml")]
+    command += ["--out", str(parts), "--threads", "1", "--device", "cpu", *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE)
+    state = parts / "training" / "state.pt"
+    deadline = time.monotonic() + 120
+    while not state.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert state.exists()
+    assert train(toy, "classes.toml", parts, *options) == 0
+    assert equal(weights_of(whole), weights_of(parts))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["classes.toml", "tracks.toml"])
+def test_two_processes_learn_what_one_does(toy, tmp_path, recipe):
+    one, two = tmp_path / "one" / "model", tmp_path / "two" / "model"
+    assert train(toy, recipe, one) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "segnt_tools.commands.main", "train", str(toy / recipe), "--out", str(two)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, "--threads", "1", "--device", "cpu"], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = weights_of(one), weights_of(two)
+    for name, value in first.items():
+        assert torch.allclose(value.float(), second[name].float(), atol=2e-3), name
+
+
+def test_head_only_leaves_the_trunk_bit_identical(toy, tmp_path):
+    base, tuned = tmp_path / "base", tmp_path / "tuned"
+    assert train(toy, "tracks.toml", base) == 0
+    changes = ["--set", f"model.base={base}", "--set", "model.train=head", "--set", "seed=4"]
+    assert train(toy, "tracks.toml", tuned, *changes) == 0
+    before, after = weights_of(base), weights_of(tuned)
+    assert all(torch.equal(before[n], after[n]) for n in before if not n.startswith("head."))
+    assert any(not torch.equal(before[n], after[n]) for n in before if n.startswith("head."))
+
+
+def test_new_tracks_on_an_old_trunk(toy, tmp_path):
+    base, tuned = tmp_path / "base", tmp_path / "tuned"
+    assert train(toy, "tracks.toml", base) == 0
+    changes = ["--set", f"model.base={base}", "--set", 'model.tracks=["CDS+", "CDS-"]', "--set", "model.train=head"]
+    assert train(toy, "tracks.toml", tuned, *changes) == 0
+    card, after = open_checkpoint(tuned)
+    assert [track.name for track in card.tracks] == ["CDS+", "CDS-"]
+    before = weights_of(base)
+    assert all(torch.equal(before[n], after[n]) for n in before if not n.startswith("head."))
+
+
+def test_gradient_checkpointing_changes_nothing(toy, tmp_path):
+    plain, saving = tmp_path / "plain" / "model", tmp_path / "saving" / "model"
+    assert train(toy, "tracks.toml", plain) == 0
+    assert train(toy, "tracks.toml", saving, "--set", "checkpointing=true") == 0
+    first, second = weights_of(plain), weights_of(saving)
+    assert all(torch.allclose(first[n], second[n], atol=1e-6) for n in first)
+
+
+def test_track_training_beats_the_best_constants(toy, tmp_path):
+    out = tmp_path / "model"
+    changes = ["--set", "stage.0.steps=150", "--set", "stage.1.steps=50", "--set", "optimiser.rate=0.004"]
+    assert train(toy, "tracks.toml", out, *changes, "--set", "validation.every=50") == 0
+    figures = Card.read(out).metrics["validation"]
+    assert figures["loss"] < figures["constant_loss"]
+
+
+def test_one_hot_ablation_trains(toy, tmp_path):
+    out = tmp_path / "model"
+    changes = ["--set", "model.architecture=onehot_unet", "--set", "model.config={head_channels=8}"]
+    assert train(toy, "tracks.toml", out, *changes) == 0
+    assert Card.read(out).architecture == "onehot_unet"
+
+
+def test_another_recipe_in_the_same_folder_is_refused(toy, tmp_path, capsys):
+    out = tmp_path / "model"
+    assert train(toy, "classes.toml", out, "--set", "stage.0.steps=2") == 0
+    assert train(toy, "classes.toml", out, "--set", "optimiser.rate=0.5") == 2
+    error = capsys.readouterr().err
+    assert "another recipe" in error
+    assert "optimiser.rate" in error
+
+
+def test_early_stopping(toy, tmp_path):
+    out = tmp_path / "model"
+    changes = ["--set", "optimiser.rate=1e-12", "--set", "optimiser.other_rate=1e-12", "--set", "optimiser.average=0.0"]
+    changes += ["--set", "validation.patience=2", "--set", "validation.every=2", "--set", "stage.0.steps=40"]
+    report = tmp_path / "report.json"
+    assert train(toy, "classes.toml", out, *changes, "--set", "optimiser.weight_decay=0.0", "--json", str(report)) == 0
+    values = json.loads(report.read_text())
+    assert values["steps"] < 40
+    assert "no better" in values["stopped"]
+
+
+def test_time_limit_ends_the_run_and_the_rate_course(toy, tmp_path):
+    out, report = tmp_path / "model", tmp_path / "report.json"
+    changes = ["--set", "stage.0.steps=100000", "--set", "validation.every=1000", "--minutes", "0.05"]
+    assert train(toy, "classes.toml", out, *changes, "--json", str(report)) == 0
+    assert json.loads(report.read_text())["steps"] < 100_000
+
+
+def test_wrong_data_is_named(toy, tmp_path, capsys):
+    out = tmp_path / "model"
+    assert train(toy, "classes.toml", out, "--set", 'data.0.validate=["three"]') == 2
+    assert "no contig three" in capsys.readouterr().err
+    assert train(toy, "classes.toml", tmp_path / "b", "--genome", str(tmp_path / "none.fa")) == 2
+    assert train(toy, "classes.toml", tmp_path / "c", "--set", "stage.0.window=100") == 2
+    assert "multiple of 48" in capsys.readouterr().err
+    assert train(toy, "classes.toml", tmp_path / "d", "--base", str(tmp_path / "nothing")) == 2
+    shutil.copy(toy / "genes.gff3", tmp_path / "genes.gff3")
+    other = tmp_path / "genes.gff3"
+    other.write_text(other.read_text().replace("one\t", "uno\t").replace("two\t", "due\t"))
+    assert train(toy, "classes.toml", tmp_path / "e", "--annotation", str(other)) == 2
+    assert "is in the genome" in capsys.readouterr().err
+
+
+def test_tracks_cannot_be_learnt_from_a_base_of_classes(toy, tmp_path, capsys):
+    base = tmp_path / "base"
+    assert train(toy, "classes.toml", base, "--set", "stage.0.steps=2") == 0
+    assert train(toy, "tracks.toml", tmp_path / "b", "--base", str(base)) == 2
+    assert "codon_unet" in capsys.readouterr().err
+    other = tmp_path / "other"
+    assert train(toy, "tracks.toml", other) == 0
+    assert train(toy, "classes.toml", tmp_path / "c", "--base", str(other)) == 2
+    assert "segment_nt" in capsys.readouterr().err
+
+
+def test_splits():
+    lengths = {"a": 100, "b": 50, "c": 50}
+    assert split([], ["b"], lengths).train == (Stretch("a", 0, 100), Stretch("c", 0, 50))
+    tenth = split([], [], lengths)
+    assert sum(s.length for s in tenth.validate) == 20
+    assert tenth.validate == (Stretch("c", 30, 50),)
+    assert tenth.train[-1] == Stretch("c", 0, 30)
+    assert split(["a:1-60"], ["a:61-100"], lengths).validate == (Stretch("a", 60, 100),)
+    with pytest.raises(RecipeError, match="held out"):
+        split(["a"], ["a:5-10"], lengths)
+    with pytest.raises(RecipeError, match="leaves"):
+        split(["a:1-101"], [], lengths)
+    assert split([], [], lengths, no_validation=True).validate == ()
+
+
+def test_focal_loss_is_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 5, 3, generator=generator) * 4
+    labels = torch.randint(0, 2, (2, 5, 3), generator=generator).float()
+    known = torch.rand(2, 5, 3, generator=generator) > 0.3
+    p = torch.where(labels > 0.5, logits.sigmoid(), 1 - logits.sigmoid()).double()
+    expected = (-((1 - p) ** 2) * p.log() * torch.where(labels > 0.5, 0.25, 0.75))[known].mean()
+    assert track_loss(logits, labels, known, 2.0, 0.25).item() == pytest.approx(expected.item(), rel=1e-4)
+    assert track_loss(logits, labels, torch.zeros_like(known), 2.0, 0.0).item() == 0.0
+    plain = torch.nn.functional.binary_cross_entropy_with_logits(logits[known], labels[known])
+    assert track_loss(logits, labels, known, 0.0, 0.0).item() == pytest.approx(plain.item(), rel=1e-5)
+
+
+def test_best_constant_loss_is_the_entropy_for_cross_entropy():
+    positive, total = torch.tensor([10.0, 50.0]), torch.tensor([100.0, 100.0])
+    share = positive / total
+    entropy = -(share * share.log() + (1 - share) * (1 - share).log()).mean()
+    assert best_constant_loss(positive, total, 0.0, 0.0) == pytest.approx(entropy.item(), abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(20, 50), (50, 20), (30, 30)])
+def test_orthogonalised_has_singular_values_near_one_and_equals_torch(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    values = torch.linalg.svdvals(orthogonalised(matrix))
+    assert values.min() > 0.4
+    assert values.max() < 1.4
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    assert torch.allclose(
+        (u.T @ orthogonalised(matrix) @ v.T).diagonal().diag(), u.T @ orthogonalised(matrix) @ v.T, atol=1e-3
+    )
+
+
+def test_course_of_the_rate():
+    recipe = OptimiserRecipe(warm_up=0.1, flat=0.5, final=0.01)
+    assert rate_factor(0.05, recipe) == pytest.approx(0.5)
+    assert rate_factor(0.3, recipe) == 1.0
+    assert rate_factor(0.75, recipe) == pytest.approx(0.505)
+    assert rate_factor(1.0, recipe) == pytest.approx(0.01)
+
+
+def test_rotary_factor_of_the_curriculum():
+    assert rotary_factor(3_000) is None
+    assert rotary_factor(10_008) is None
+    assert rotary_factor(19_992) == pytest.approx(3333 / 2048)
+    assert rotary_factor(30_000) == pytest.approx(5001 / 2048)
+
+
+def test_set_needs_a_value():
+    given = argparse.Namespace(genome=None, annotation=None, labels=None, base=None, set=["x"])
+    with pytest.raises(UsageError, match="KEY=VALUE"):
+        settings_of(given)
