@@ -21,9 +21,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffixes, because some writers choose their format by them. Whatever goes wrong inside
     the block removes the temporary file and leaves an older `path` untouched.
     """
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.name.split('.')[0]}.", suffix="".join(path.suffixes), dir=path.parent
-    )
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, suffix="".join(path.suffixes), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
