@@ -21,3 +21,11 @@ def compiled(function: Function) -> Function:
         return cast(Function, numba.njit(nogil=True, cache=True)(function))
     except RuntimeError:
         return cast(Function, numba.njit(nogil=True)(function))
+
+
+def inlined(function: Function) -> Function:
+    """A part of a compiled function, compiled into each place that calls it.
+
+    Passing the kernels' tuples of arrays to a real function costs more than what most of these parts do.
+    """
+    return cast(Function, numba.njit(inline="always")(function))

@@ -156,9 +156,7 @@ class PieceDecoder:
         needed = _Needed(segments, self._tables.region.size)
         last_sums = self._end.sums
         backward = new_backward(self._scaled, p.min_intron, p.min_cds_exon, self._end.sums)
-        for number, rows in zip(
-            reversed(range(len(self._blocks))), self._made(reversed(self._blocks)), strict=True
-        ):
+        for number, rows in zip(reversed(range(len(self._blocks))), self._made(reversed(self._blocks)), strict=True):
             start, end = rows.start, rows.start + rows.mask.size
             queries = needed.boundaries_within(start, end)
             notes = [np.full((queries.size, self._tables.region.size), NEVER) for _ in range(4)]
@@ -228,7 +226,13 @@ class PieceDecoder:
         tables = self._tables
         scores = best.score + best.sums[tables.region] + tables.end
         state = int(np.argmax(scores))
-        chosen = (float(scores[state]), state, int(best.since[state]), int(best.parent[state]), float(best.score[state]))
+        chosen = (
+            float(scores[state]),
+            state,
+            int(best.since[state]),
+            int(best.parent[state]),
+            float(best.score[state]),
+        )
         chosen = max(chosen, *_cut_by_end(tables, best), chosen)
         score, state, since, parent, entry = chosen
         segments = []
@@ -374,9 +378,7 @@ class _Needed:
             here = queries[place] == boundaries
             self._values[row, here] = notes[kind][place[here], self._state[here]]
 
-    def results(
-        self, total: float, begin: NDArray[np.float64], end: NDArray[np.float64]
-    ) -> list[SegmentSums]:
+    def results(self, total: float, begin: NDArray[np.float64], end: NDArray[np.float64]) -> list[SegmentSums]:
         """All segments' numbers; those the piece's ends cut are entered and left there and nowhere else."""
         entered, left, present_end, present_begin, before, after = self._values
         entered = np.where(self._cut_left, begin[self._state], entered)
@@ -392,5 +394,3 @@ class _Needed:
 def is_exonic(kind: Kind) -> bool:
     """Whether a state's bases lie in an exon."""
     return kind in (Kind.LEFT_UTR, Kind.RIGHT_UTR, Kind.CDS, Kind.NC_EXON)
-
-

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segnt_tools.genes.compilation import compiled
+from segnt_tools.genes.compilation import compiled, inlined
 from segnt_tools.genes.states import REFUSED_BIT, Site, Tables
 
 OPEN_MAJOR = int(Site.OPEN_MAJOR)
@@ -168,7 +168,7 @@ def new_backward(tables: Tables, min_intron: int, min_exon: int, sums: NDArray[n
     )
 
 
-@compiled
+@inlined
 def _log_sum(a: float, b: float) -> float:
     if a < b:
         a, b = b, a
@@ -177,26 +177,26 @@ def _log_sum(a: float, b: float) -> float:
     return a + np.log1p(np.exp(b - a))
 
 
-@compiled
+@inlined
 def _last_codes(codes: NDArray[np.uint8], row: int) -> tuple[int, int]:
     """Codes of the last base and the last two bases left of a row's boundary."""
     return codes[row + CODES_MARGIN - 1], codes[row + CODES_MARGIN - 2] * 5 + codes[row + CODES_MARGIN - 1]
 
 
-@compiled
+@inlined
 def _next_codes(codes: NDArray[np.uint8], row: int) -> tuple[int, int]:
     """Codes of the next base and the next two bases right of a row's boundary."""
     return codes[row + CODES_MARGIN], codes[row + CODES_MARGIN] * 5 + codes[row + CODES_MARGIN + 1]
 
 
-@compiled
+@inlined
 def _memory_at(tables: Tables, strand: int, phase: int, last: int, last_two: int) -> int:
     if phase == 0:
         return 0
     return tables.after_one[strand, last] if phase == 1 else tables.after_two[strand, last_two]
 
 
-@compiled
+@inlined
 def _continues(tables: Tables, strand: int, memory: int, following: int, following_two: int) -> bool:
     """Whether an intron of this memory may end here: the codon it splits is not refused."""
     phase = tables.phase[strand, memory]
@@ -205,7 +205,7 @@ def _continues(tables: Tables, strand: int, memory: int, following: int, followi
     return phase == 0 or not tables.refused_one[strand, memory, following]
 
 
-@compiled
+@inlined
 def _push(
     entries: NDArray[np.int64],
     scores: NDArray[np.float64],
@@ -237,7 +237,7 @@ def _survives(forward: Forward, slot: int) -> bool:
     return codon < entry[BOUNDARY] + entry[SKIPS_FIRST]
 
 
-@compiled
+@inlined
 def _node_of(forward: Forward, nodes: Nodes, state: int) -> int:
     """The node of a state's current segment, made when first asked for."""
     number = forward.node[state]
@@ -252,7 +252,7 @@ def _node_of(forward: Forward, nodes: Nodes, state: int) -> int:
     return number
 
 
-@compiled
+@inlined
 def _take(forward: Forward, state: int, score: float, boundary: int, parent: int) -> None:
     forward.score[state] = score
     forward.since[state] = boundary
@@ -260,7 +260,7 @@ def _take(forward: Forward, state: int, score: float, boundary: int, parent: int
     forward.node[state] = -1
 
 
-@compiled
+@inlined
 def _best_activate(forward: Forward, boundary: int, min_intron: int, min_exon: int) -> None:
     """Let in the queue entries that have reached their minimum length."""
     ends = forward.intron_ends
@@ -283,7 +283,7 @@ def _best_activate(forward: Forward, boundary: int, min_intron: int, min_exon: i
         ends[HEAD] += 1
 
 
-@compiled
+@inlined
 def _best_open(
     tables: Tables, forward: Forward, nodes: Nodes, source: int, target: int, extra: float, boundary: int
 ) -> None:
@@ -307,7 +307,7 @@ def _best_open(
         )
 
 
-@compiled
+@inlined
 def _best_move(
     tables: Tables, forward: Forward, nodes: Nodes, source: int, target: int, extra: float, boundary: int
 ) -> None:
@@ -319,9 +319,7 @@ def _best_move(
 
 
 @compiled
-def _best_enter(
-    tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row: int, strand: int, sites: int
-) -> None:
+def _best_enter(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row: int, strand: int, sites: int) -> None:
     """A CDS begins: queue the best of all ways into it."""
     boundary = rows.start + row
     frame = boundary % 3
@@ -373,9 +371,7 @@ def _best_opens(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row:
             if forward.score[source] > NEVER and not (refused and frame == boundary % 3):
                 memory = _memory_at(tables, strand, (boundary - frame) % 3, last, last_two)
                 _best_open(tables, forward, nodes, source, tables.intron[strand, family, memory], score, boundary)
-        _best_open(
-            tables, forward, nodes, tables.left[strand], tables.left_intron[strand, family], in_utr, boundary
-        )
+        _best_open(tables, forward, nodes, tables.left[strand], tables.left_intron[strand, family], in_utr, boundary)
         right_intron = tables.right_intron[strand, family]
         _best_open(tables, forward, nodes, tables.right[strand], right_intron, in_utr, boundary)
         if sites & LEAVE_BIT:
@@ -388,9 +384,7 @@ def _best_opens(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row:
 
 
 @compiled
-def _best_closes(
-    tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row: int, strand: int, sites: int
-) -> None:
+def _best_closes(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row: int, strand: int, sites: int) -> None:
     boundary = rows.start + row
     following, following_two = _next_codes(rows.codes, row)
     for family in range(2):
@@ -430,57 +424,100 @@ def _best_closes(
 
 
 @compiled
+def _best_sites(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row: int) -> None:
+    """All moves at a boundary with sites. Sources are read before they are entered at the same boundary."""
+    boundary = rows.start + row
+    mask = rows.mask[row]
+    with_utr = tables.enter_left[0] > NEVER
+    for strand in range(2):
+        if (mask >> (strand * SITES)) & LEAVE_BIT:
+            extra = tables.leave_cds[strand] + rows.sites[row, strand * SITES + LEAVE]
+            _best_move(tables, forward, nodes, tables.cds[strand, boundary % 3], 0, extra, boundary)
+    for strand in range(2):
+        sites = (mask >> (strand * SITES)) & STRAND_BITS
+        if not sites:
+            continue
+        if sites & ENTER_BIT:
+            _best_enter(tables, forward, nodes, rows, row, strand, sites)
+        if sites & OPEN_BITS:
+            _best_opens(tables, forward, nodes, rows, row, strand, sites)
+        if sites & LEAVE_BIT and with_utr and boundary < rows.last:
+            extra = rows.sites[row, strand * SITES + LEAVE]
+            source, target = tables.cds[strand, boundary % 3], tables.right[strand]
+            _best_move(tables, forward, nodes, source, target, extra, boundary)
+        if sites & CLOSE_BITS:
+            _best_closes(tables, forward, nodes, rows, row, strand, sites)
+    for strand in range(2):
+        if (mask >> (REFUSED + strand)) & 1:
+            forward.score[tables.cds[strand, boundary % 3]] = NEVER
+            forward.refused[strand, boundary % 3] = boundary
+
+
+@compiled
+def free_exits(tables: Tables) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """States that a path may leave for intergenic anywhere, and the score of that."""
+    states = np.concatenate((tables.right, tables.noncoding))
+    scores = np.concatenate((tables.leave_right, np.zeros(2)))
+    reached = np.array([tables.enter_left[0] > NEVER] * 2 + [tables.enter_noncoding > NEVER] * 2)
+    return states[reached], scores[reached]
+
+
+@compiled
+def free_entries(tables: Tables) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """States that a path may enter from intergenic anywhere, and the score of that."""
+    states = np.concatenate((tables.left, tables.noncoding))
+    scores = np.concatenate((tables.enter_left, np.full(2, tables.enter_noncoding)))
+    return states[scores > NEVER], scores[scores > NEVER]
+
+
+@inlined
+def waiting(forward: Forward, boundary: int, min_intron: int, min_exon: int) -> bool:
+    """Whether a queue entry reaches its minimum length at a boundary."""
+    head, tail = forward.intron_ends
+    if head < tail and forward.intron_entries[head % forward.intron_scores.size, BOUNDARY] + min_intron <= boundary:
+        return True
+    head, tail = forward.exon_ends
+    return head < tail and forward.exon_entries[head % forward.exon_scores.size, BOUNDARY] + min_exon <= boundary
+
+
+@compiled
 def best_rows(tables: Tables, rows: Rows, row: int, forward: Forward, nodes: Nodes, reserve: int) -> int:
     """Best path over the rows of a block, from a row on.
 
     Returns:
         The row at which the nodes' capacity, less `reserve`, is used up; the number of rows if all were done.
     """
-    noncoding = tables.enter_noncoding > NEVER
-    with_utr = tables.enter_left[0] > NEVER
-    region, sums = tables.region, forward.sums
-    for r in range(row, rows.mask.size):
+    # Taken out of their tuples once: a base costs so little that fetching them anew would dominate.
+    score, sums, region = forward.score, forward.sums, tables.region
+    since, parent, node = forward.since, forward.parent, forward.node
+    region_rows, mask = rows.region, rows.mask
+    start, first, last = rows.start, rows.first, rows.last
+    exits, exit_scores = free_exits(tables)
+    entries, entry_scores = free_entries(tables)
+    kinds = sums.size
+    for r in range(row, mask.size):
         if nodes.count[0] + reserve > nodes.state.size:
             return r
-        boundary = rows.start + r
-        _best_activate(forward, boundary, rows.min_intron, rows.min_exon)
-        mask = rows.mask[r]
-        # Sources are read as they are left of the boundary; only intergenic may be passed with no base at all.
-        if boundary > rows.first:
-            for strand in range(2):
-                if with_utr:
-                    _best_move(tables, forward, nodes, tables.right[strand], 0, tables.leave_right[strand], boundary)
-                if noncoding:
-                    _best_move(tables, forward, nodes, tables.noncoding[strand], 0, 0.0, boundary)
-        if mask:
-            for strand in range(2):
-                if (mask >> (strand * SITES)) & LEAVE_BIT:
-                    extra = tables.leave_cds[strand] + rows.sites[r, strand * SITES + LEAVE]
-                    _best_move(tables, forward, nodes, tables.cds[strand, boundary % 3], 0, extra, boundary)
-            for strand in range(2):
-                sites = (mask >> (strand * SITES)) & STRAND_BITS
-                if not sites:
-                    continue
-                if sites & ENTER_BIT:
-                    _best_enter(tables, forward, nodes, rows, r, strand, sites)
-                if sites & OPEN_BITS:
-                    _best_opens(tables, forward, nodes, rows, r, strand, sites)
-                if sites & LEAVE_BIT and with_utr and boundary < rows.last:
-                    extra = rows.sites[r, strand * SITES + LEAVE]
-                    source, target = tables.cds[strand, boundary % 3], tables.right[strand]
-                    _best_move(tables, forward, nodes, source, target, extra, boundary)
-                if sites & CLOSE_BITS:
-                    _best_closes(tables, forward, nodes, rows, r, strand, sites)
-            for strand in range(2):
-                if (mask >> (REFUSED + strand)) & 1:
-                    forward.score[tables.cds[strand, boundary % 3]] = NEVER
-                    forward.refused[strand, boundary % 3] = boundary
-        if boundary < rows.last:
-            for strand in range(2):
-                if with_utr:
-                    _best_move(tables, forward, nodes, 0, tables.left[strand], tables.enter_left[strand], boundary)
-                if noncoding:
-                    _best_move(tables, forward, nodes, 0, tables.noncoding[strand], tables.enter_noncoding, boundary)
-        for kind in range(sums.size):
-            sums[kind] += rows.region[r, kind]
-    return rows.mask.size
+        boundary = start + r
+        if waiting(forward, boundary, rows.min_intron, rows.min_exon):
+            _best_activate(forward, boundary, rows.min_intron, rows.min_exon)
+        if boundary > first:
+            for i in range(exits.size):
+                source = exits[i]
+                if score[source] + sums[region[source]] + exit_scores[i] > score[0] + sums[0]:
+                    _best_move(tables, forward, nodes, source, 0, exit_scores[i], boundary)
+        if mask[r]:
+            _best_sites(tables, forward, nodes, rows, r)
+        if boundary < last:
+            from_intergenic = score[0] + sums[0]
+            for i in range(entries.size):
+                target = entries[i]
+                entering = from_intergenic + entry_scores[i] - sums[region[target]]
+                if entering > score[target]:
+                    score[target] = entering
+                    since[target] = boundary
+                    parent[target] = _node_of(forward, nodes, 0)
+                    node[target] = -1
+        for kind in range(kinds):
+            sums[kind] += region_rows[r, kind]
+    return mask.size

@@ -105,7 +105,9 @@ class GeneBuilder:
         strand = STRANDS[state.strand]
         if not coding and len(exons) == 1 and not self.strand_known:
             strand = Strand.NONE
-        cut_5, cut_3 = (gene.cut_left, gene.cut_right) if strand is not Strand.MINUS else (gene.cut_right, gene.cut_left)
+        cut_5, cut_3 = (
+            (gene.cut_left, gene.cut_right) if strand is not Strand.MINUS else (gene.cut_right, gene.cut_left)
+        )
         cds = tuple((gene.segments[i].start, gene.segments[i].end) for i in coding)
         transcript = Transcript(
             id="transcript",

@@ -120,9 +120,12 @@ class GeneParameters:
             raise UsageError(f"there is no genetic code {self.genetic_code}", hint=f"NCBI's tables are {known}")
         for codon in self.start_codons:
             if len(codon) != 3 or set(codon) - set("ACGT"):
-                raise UsageError(f"{codon} is no start codon", hint="Codons are three letters of A, C, G, T")
-            if codon in self.stop_codons:
-                raise UsageError(f"{codon} is a stop codon of genetic code {self.genetic_code}, so no start codon")
+                raise UsageError(f"{codon} is no codon", hint="Codons are three letters of A, C, G, T")
+            if codon not in self.known_starts:
+                known = ", ".join(self.known_starts)
+                raise UsageError(
+                    f"{codon} is no start codon of genetic code {self.genetic_code}", hint=f"Those are {known}"
+                )
         if not self.start_codons:
             raise UsageError("there is no start codon", hint="Give at least one, such as ATG")
 
@@ -130,6 +133,12 @@ class GeneParameters:
     def stop_codons(self) -> tuple[str, ...]:
         """Codons that end a CDS and can stand nowhere inside; codes in which a codon is both also count it here."""
         return tuple(CodonTable.unambiguous_dna_by_id[self.genetic_code].stop_codons)
+
+    @property
+    def known_starts(self) -> tuple[str, ...]:
+        """Start codons of the genetic code."""
+        table = CodonTable.unambiguous_dna_by_id[self.genetic_code]
+        return tuple(codon for codon in table.start_codons if codon not in table.stop_codons)
 
     @property
     def intron_base_cost(self) -> float:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from segnt_tools.genes.compilation import compiled
+from segnt_tools.genes.compilation import compiled, inlined
 from segnt_tools.genes.kernels import (
     BOUNDARY,
     CLOSE_BITS,
@@ -45,11 +45,14 @@ from segnt_tools.genes.kernels import (
     _next_codes,
     _push,
     _survives,
+    free_entries,
+    free_exits,
+    waiting,
 )
 from segnt_tools.genes.states import Tables
 
 
-@compiled
+@inlined
 def _sum_activate(forward: Forward, boundary: int, min_intron: int, min_exon: int) -> None:
     ends = forward.intron_ends
     while ends[HEAD] < ends[TAIL]:
@@ -72,12 +75,12 @@ def _sum_activate(forward: Forward, boundary: int, min_intron: int, min_exon: in
         ends[HEAD] += 1
 
 
-@compiled
+@inlined
 def _absolute(tables: Tables, forward: Forward, state: int) -> float:
     return forward.score[state] + forward.sums[tables.region[state]]
 
 
-@compiled
+@inlined
 def _sum_move(
     tables: Tables, forward: Forward, source: int, target: int, extra: float, entered: NDArray[np.float64]
 ) -> None:
@@ -89,7 +92,7 @@ def _sum_move(
             entered[target] = _log_sum(entered[target], score)
 
 
-@compiled
+@inlined
 def _sum_open(
     tables: Tables,
     forward: Forward,
@@ -108,7 +111,7 @@ def _sum_open(
             entered[target] = _log_sum(entered[target], score)
 
 
-@compiled
+@inlined
 def _sum_exon(
     tables: Tables,
     forward: Forward,
@@ -198,6 +201,36 @@ def _sum_closes(
 
 
 @compiled
+def _sum_sites(tables: Tables, forward: Forward, rows: Rows, row: int, noted: NDArray[np.float64]) -> None:
+    """All moves at a boundary with sites, in the order of kernels.py."""
+    boundary = rows.start + row
+    mask = rows.mask[row]
+    with_utr = tables.enter_left[0] > NEVER
+    for strand in range(2):
+        if (mask >> (strand * SITES)) & LEAVE_BIT:
+            extra = tables.leave_cds[strand] + rows.sites[row, strand * SITES + LEAVE]
+            _sum_move(tables, forward, tables.cds[strand, boundary % 3], 0, extra, noted)
+    for strand in range(2):
+        sites = (mask >> (strand * SITES)) & STRAND_BITS
+        if not sites:
+            continue
+        if sites & ENTER_BIT:
+            _sum_enter(tables, forward, rows, row, strand, sites, noted)
+        if sites & OPEN_BITS:
+            _sum_opens(tables, forward, rows, row, strand, sites, noted)
+        if sites & LEAVE_BIT and with_utr and boundary < rows.last:
+            extra = rows.sites[row, strand * SITES + LEAVE]
+            source, target = tables.cds[strand, boundary % 3], tables.right[strand]
+            _sum_move(tables, forward, source, target, extra, noted)
+        if sites & CLOSE_BITS:
+            _sum_closes(tables, forward, rows, row, strand, sites, noted)
+    for strand in range(2):
+        if (mask >> (REFUSED + strand)) & 1:
+            forward.score[tables.cds[strand, boundary % 3]] = NEVER
+            forward.refused[strand, boundary % 3] = boundary
+
+
+@compiled
 def forward_rows(
     tables: Tables,
     rows: Rows,
@@ -213,59 +246,44 @@ def forward_rows(
         present, entered: (queries, S) to be filled, see above.
     """
     nowhere = np.zeros(0)
-    with_utr = tables.enter_left[0] > NEVER
-    noncoding = tables.enter_noncoding > NEVER
-    q = np.searchsorted(queries, rows.start)
-    for r in range(rows.mask.size):
-        boundary = rows.start + r
-        _sum_activate(forward, boundary, rows.min_intron, rows.min_exon)
+    score, sums, region = forward.score, forward.sums, tables.region
+    region_rows, mask = rows.region, rows.mask
+    start, first, last = rows.start, rows.first, rows.last
+    exits, exit_scores = free_exits(tables)
+    entries, entry_scores = free_entries(tables)
+    kinds = sums.size
+    q = np.searchsorted(queries, start)
+    for r in range(mask.size):
+        boundary = start + r
+        if waiting(forward, boundary, rows.min_intron, rows.min_exon):
+            _sum_activate(forward, boundary, rows.min_intron, rows.min_exon)
         noted = nowhere
         if q < queries.size and queries[q] == boundary:
-            present[q] = forward.score
+            present[q] = score
             noted = entered[q]
             noted[:] = NEVER
             q += 1
-        mask = rows.mask[r]
-        if boundary > rows.first:
-            for strand in range(2):
-                if with_utr:
-                    _sum_move(tables, forward, tables.right[strand], 0, tables.leave_right[strand], noted)
-                if noncoding:
-                    _sum_move(tables, forward, tables.noncoding[strand], 0, 0.0, noted)
-        if mask:
-            for strand in range(2):
-                if (mask >> (strand * SITES)) & LEAVE_BIT:
-                    extra = tables.leave_cds[strand] + rows.sites[r, strand * SITES + LEAVE]
-                    _sum_move(tables, forward, tables.cds[strand, boundary % 3], 0, extra, noted)
-            for strand in range(2):
-                sites = (mask >> (strand * SITES)) & STRAND_BITS
-                if not sites:
-                    continue
-                if sites & ENTER_BIT:
-                    _sum_enter(tables, forward, rows, r, strand, sites, noted)
-                if sites & OPEN_BITS:
-                    _sum_opens(tables, forward, rows, r, strand, sites, noted)
-                if sites & LEAVE_BIT and with_utr and boundary < rows.last:
-                    extra = rows.sites[r, strand * SITES + LEAVE]
-                    source, target = tables.cds[strand, boundary % 3], tables.right[strand]
-                    _sum_move(tables, forward, source, target, extra, noted)
-                if sites & CLOSE_BITS:
-                    _sum_closes(tables, forward, rows, r, strand, sites, noted)
-            for strand in range(2):
-                if (mask >> (REFUSED + strand)) & 1:
-                    forward.score[tables.cds[strand, boundary % 3]] = NEVER
-                    forward.refused[strand, boundary % 3] = boundary
-        if boundary < rows.last:
-            for strand in range(2):
-                if with_utr:
-                    _sum_move(tables, forward, 0, tables.left[strand], tables.enter_left[strand], noted)
-                if noncoding:
-                    _sum_move(tables, forward, 0, tables.noncoding[strand], tables.enter_noncoding, noted)
-        for kind in range(forward.sums.size):
-            forward.sums[kind] += rows.region[r, kind]
+        if boundary > first:
+            for i in range(exits.size):
+                source = exits[i]
+                leaving = score[source] + sums[region[source]] + exit_scores[i] - sums[0]
+                if leaving > NEVER:
+                    score[0] = _log_sum(score[0], leaving)
+        if mask[r]:
+            _sum_sites(tables, forward, rows, r, noted)
+        if boundary < last:
+            from_intergenic = score[0] + sums[0]
+            for i in range(entries.size):
+                target = entries[i]
+                entering = from_intergenic + entry_scores[i] - sums[region[target]]
+                score[target] = _log_sum(score[target], entering)
+                if noted.size:
+                    noted[target] = _log_sum(noted[target], entering)
+        for kind in range(kinds):
+            sums[kind] += region_rows[r, kind]
 
 
-@compiled
+@inlined
 def _exit(
     tables: Tables, backward: Backward, state: int, target: int, extra: float, value: float, left: NDArray[np.float64]
 ) -> None:
@@ -275,13 +293,13 @@ def _exit(
         left[state] = _log_sum(left[state], extra + value + sums[tables.region[state]] - sums[tables.region[target]])
 
 
-@compiled
+@inlined
 def _later(backward: Backward, state: int, boundary: int) -> float:
     """Relative score of being in a state left of a boundary to the right, or of ending in it before that."""
     return backward.history[boundary % backward.history.shape[0], state]
 
 
-@compiled
+@inlined
 def _exon_value(
     tables: Tables, backward: Backward, rows: Rows, boundary: int, strand: int, frame: int, skips_first: int
 ) -> float:
@@ -392,6 +410,28 @@ def _leave_exits(
 
 
 @compiled
+def _site_exits(
+    tables: Tables, backward: Backward, rows: Rows, row: int, intergenic: float, left: NDArray[np.float64]
+) -> None:
+    """Ways out of all states but intergenic at a boundary with sites; refuses codons that end there."""
+    boundary = rows.start + row
+    mask = rows.mask[row]
+    for strand in range(2):
+        sites = (mask >> (strand * SITES)) & STRAND_BITS
+        if sites & LEAVE_BIT:
+            _leave_exits(tables, backward, rows, row, strand, intergenic, left)
+        if sites & OPEN_BITS:
+            _open_exits(tables, backward, rows, row, strand, sites, left)
+        if sites & CLOSE_BITS:
+            _close_exits(tables, backward, rows, row, strand, sites, left)
+    for strand in range(2):
+        refused = (mask >> (REFUSED + strand)) & 1
+        backward.refused[boundary % backward.refused.shape[0], strand] = refused != 0
+        if refused:
+            backward.score[tables.cds[strand, boundary % 3]] = NEVER
+
+
+@compiled
 def backward_rows(
     tables: Tables,
     rows: Rows,
@@ -401,63 +441,45 @@ def backward_rows(
     left_at: NDArray[np.float64],
 ) -> None:
     """Sums from right to left over the rows of a block; arguments as in forward_rows."""
-    with_utr = tables.enter_left[0] > NEVER
-    noncoding = tables.enter_noncoding > NEVER
-    states = tables.region.size
+    stay, sums, region = backward.score, backward.sums, tables.region
+    history, refused = backward.history, backward.refused
+    region_rows, mask = rows.region, rows.mask
+    start, first, last = rows.start, rows.first, rows.last
+    exits, exit_scores = free_exits(tables)
+    entries, entry_scores = free_entries(tables)
+    states, kinds = region.size, sums.size
     left = np.full(states, NEVER)
-    touched = False
-    q = np.searchsorted(queries, rows.start + rows.mask.size) - 1
-    for r in range(rows.mask.size - 1, -1, -1):
-        boundary = rows.start + r
-        for kind in range(backward.sums.size):
-            backward.sums[kind] -= rows.region[r, kind]
-        mask = rows.mask[r]
-        if touched:
-            left[:] = NEVER
-        touched = mask != 0 or with_utr or noncoding
-        stay = backward.score
-        if mask:
+    q = np.searchsorted(queries, start + mask.size) - 1
+    for r in range(mask.size - 1, -1, -1):
+        boundary = start + r
+        for kind in range(kinds):
+            sums[kind] -= region_rows[r, kind]
+        if mask[r]:
             for strand in range(2):
-                sites = (mask >> (strand * SITES)) & STRAND_BITS
+                sites = (mask[r] >> (strand * SITES)) & STRAND_BITS
                 if sites & ENTER_BIT:
                     _enter_exits(tables, backward, rows, r, strand, sites, left)
-        if boundary < rows.last:
-            for strand in range(2):
-                target = tables.left[strand]
-                if with_utr:
-                    _exit(tables, backward, 0, target, tables.enter_left[strand], stay[target], left)
-                target = tables.noncoding[strand]
-                if noncoding:
-                    _exit(tables, backward, 0, target, tables.enter_noncoding, stay[target], left)
+        if boundary < last:
+            for i in range(entries.size):
+                target = entries[i]
+                left[0] = _log_sum(left[0], entry_scores[i] + stay[target] + sums[0] - sums[region[target]])
         intergenic = _log_sum(stay[0], left[0])
-        if boundary > rows.first:
-            for strand in range(2):
-                if with_utr:
-                    source = tables.right[strand]
-                    _exit(tables, backward, source, 0, tables.leave_right[strand], intergenic, left)
-                if noncoding:
-                    _exit(tables, backward, tables.noncoding[strand], 0, 0.0, intergenic, left)
-        if mask:
-            for strand in range(2):
-                sites = (mask >> (strand * SITES)) & STRAND_BITS
-                if sites & LEAVE_BIT:
-                    _leave_exits(tables, backward, rows, r, strand, intergenic, left)
-                if sites & OPEN_BITS:
-                    _open_exits(tables, backward, rows, r, strand, sites, left)
-                if sites & CLOSE_BITS:
-                    _close_exits(tables, backward, rows, r, strand, sites, left)
-            for strand in range(2):
-                refused = (mask >> (REFUSED + strand)) & 1
-                backward.refused[boundary % backward.refused.shape[0], strand] = refused != 0
-                if refused:
-                    stay[tables.cds[strand, boundary % 3]] = NEVER
+        if boundary > first:
+            for i in range(exits.size):
+                source = exits[i]
+                left[source] = _log_sum(left[source], exit_scores[i] + intergenic + sums[region[source]] - sums[0])
+        if mask[r]:
+            _site_exits(tables, backward, rows, r, intergenic, left)
         else:
-            backward.refused[boundary % backward.refused.shape[0]] = False
+            refused[boundary % refused.shape[0]] = False
+        if q >= 0 and queries[q] == boundary:
+            left_at[q] = left
+        slot = boundary % history.shape[0]
         for state in range(states):
             if left[state] > NEVER:
                 stay[state] = _log_sum(stay[state], left[state])
-            backward.history[boundary % backward.history.shape[0], state] = stay[state]
+                left[state] = NEVER
+            history[slot, state] = stay[state]
         if q >= 0 and queries[q] == boundary:
             present[q] = stay
-            left_at[q] = left
             q -= 1
