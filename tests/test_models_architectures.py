@@ -16,6 +16,8 @@ from segnt_tools.models.checkpoints.official import card_of
 from segnt_tools.models.nt_encoder import (
     EncoderConfig,
     MaskedLanguageModel,
+    NTEncoder,
+    PadStyle,
     RotaryTable,
     rescaling_factor,
     rotary_frequencies,
@@ -282,6 +284,42 @@ def test_head_reaches_no_further_than_it_says():
             rows = (head(changed).view(200, -1) - before).abs().amax(-1).nonzero().flatten()
             reached = max(reached, position - int(rows.min()), int(rows.max()) - position)
     assert 12 < reached <= REACH
+
+
+def _naive_encoder(encoder, tokens):
+    """The specification's formulas written out: masked scores are set to -1e30, so that pad queries see everything."""
+    config, x = encoder.config, encoder.embed(tokens)
+    cosine, sine = encoder.rotary(tokens.shape[1], x.device, x.dtype)
+    seen = (tokens != 1)[:, None, :, None] & (tokens != 1)[:, None, None, :]
+    half = config.head_width // 2
+
+    def turned(z):
+        return z * cosine + torch.cat([-z[..., half:], z[..., :half]], -1) * sine
+
+    for block in encoder.blocks:
+        h = block.attn.qkv(block.attn_norm(x))
+        q, k, v = (part.unflatten(-1, (config.heads, -1)).transpose(1, 2) for part in h.chunk(3, -1))
+        scores = turned(q) @ turned(k).transpose(-1, -2) / config.head_width**0.5
+        weights = torch.softmax(torch.where(seen, scores, -1e30), -1)
+        x = x + block.attn.out((weights @ v).transpose(1, 2).flatten(2))
+        activated, gate = block.ffn.into(block.ffn_norm(x)).chunk(2, -1)
+        x = x + block.ffn.out(activated * torch.sigmoid(activated) * gate)
+    return encoder.final_norm(x)
+
+
+def test_pads_equal_the_formulas():
+    encoder = NTEncoder(SMALL_ENCODER).eval()
+    tokens = torch.from_numpy(np.random.default_rng(2).integers(6, 4107, (2, 25)))
+    tokens[:, 0] = CLS
+    tokens[0, 18:] = tokens[1, 9:] = 1
+    with torch.no_grad():
+        wanted = _naive_encoder(encoder, tokens)
+        assert torch.allclose(encoder(tokens, PadStyle.JAX), wanted, atol=1e-5)
+        outputs, weights = encoder.layer_outputs(tokens)
+        assert torch.allclose(outputs[-1], wanted, atol=1e-5)
+        assert torch.allclose(weights[0][1, :, 12], torch.full((2, 25), 1 / 25))
+        assert not torch.allclose(encoder(tokens, PadStyle.HUGGING_FACE), wanted, atol=0.1)
+        assert not torch.allclose(encoder(tokens, PadStyle.IGNORE), wanted, atol=0.1)
 
 
 def test_window_bytes_grow_with_the_window_and_shrink_with_the_type():

@@ -498,6 +498,31 @@ CRAFTED = {
 }
 
 
+@pytest.mark.timeout(60)
+def test_flipped_bytes_end_in_an_error_or_an_array(tmp_path):
+    """A thousand damaged copies: none does more than fail, whatever the damage means to the interpreter."""
+    random = np.random.default_rng(5)
+    file = tmp_path / "params.joblib"
+    sources = []
+    for protocol in (2, 4, 5):
+        joblib.dump({"a": {"w": np.ones((3, 2), "f4"), "b": np.zeros(2, "f4")}}, file, protocol=protocol)
+        sources.append(file.read_bytes())
+        sources.append(pickle.dumps({"a": {"w": np.ones((3, 2), "f4")}}, protocol=protocol))
+    failed = 0
+    for i in range(1000):
+        contents = bytearray(sources[i % len(sources)])
+        for place in random.integers(0, len(contents), random.integers(1, 4)):
+            contents[place] = random.integers(0, 256)
+        file.write_bytes(contents)
+        try:
+            tree = read_tree(file)
+        except CheckpointError:
+            failed += 1
+        else:
+            assert all(isinstance(array, np.ndarray) for module in tree.values() for array in module.values())
+    assert failed > 500
+
+
 @pytest.mark.parametrize("name", CRAFTED)
 @pytest.mark.timeout(20)
 def test_crafted_pickles(tmp_path, name):

@@ -18,6 +18,7 @@ from segnt_tools.models.architectures import build
 from segnt_tools.models.card import CARD_FILE, Card
 from segnt_tools.models.checkpoints import open_checkpoint
 from segnt_tools.models.interface import SegmentationModel
+from segnt_tools.models.uninitialised import Uninitialised
 
 DEFAULT_MODEL = "plant_small"
 
@@ -104,7 +105,8 @@ def load_model(name_or_folder: str | Path, device: str = "auto", precision: str 
     chosen_device = choose_device(device)
     dtype = choose_precision(precision, chosen_device)
     card, weights = open_checkpoint(folder)
-    model = build(card)
+    with Uninitialised():
+        model = build(card)
     model.load_state_dict(weights, strict=True)
     model.eval().requires_grad_(False)
     model.set_precision(dtype)

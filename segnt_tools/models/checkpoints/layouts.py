@@ -96,7 +96,7 @@ def read_foreign(layout: Layout, folder: Path) -> Foreign:
 def flatten_tree(tree: Tree) -> Tensors:
     """A JAX tree as `module|parameter` tensors, the roots named encoder, head, Enformer or Borzoi.
 
-    The encoder's and the head's roots differ between uploads: the head's is the one below which the U-Net lies. Older
+    The tree is used up. The encoder's and the head's roots differ between uploads: the head's is the one below which the U-Net lies. Older
     base models call attention `mha` and prefix the language-model head with `esm_`.
     """
     heads = {
@@ -104,12 +104,12 @@ def flatten_tree(tree: Tree) -> Tensors:
         for module in tree
         if "unet1_d_segmentation_head" in module or module.partition("/")[0] == "u_net_head"
     }
-    return {
-        # A copy: native byte order, and writable as torch wants it.
-        f"{_module_name(module, heads)}|{name}": torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
-        for module, parameters in tree.items()
-        for name, array in parameters.items()
-    }
+    tensors: Tensors = {}
+    for module in list(tree):
+        for name, array in tree.pop(module).items():  # taken out, so that a large tree is not held twice
+            native = array.astype(array.dtype.newbyteorder("="))  # a copy: torch wants it writable
+            tensors[f"{_module_name(module, heads)}|{name}"] = torch.from_numpy(native)
+    return tensors
 
 
 _RENAMED = {"mha": "self_attention", "mha_layer_norm": "self_attention_layer_norm"}

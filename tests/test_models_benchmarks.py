@@ -1,0 +1,94 @@
+"""The benchmark scripts run, and compare like with like; at true size they are run by hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny_checkpoints
+
+from segnt_tools.models.nt_encoder import EncoderConfig
+from segnt_tools.models.segment_nt import SegmentNTConfig
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+TINY = SegmentNTConfig(EncoderConfig(width=32, layers=2, heads=2, head_width=16, ffn_width=48), head_channels=32)
+
+
+@pytest.fixture
+def script(request, monkeypatch):
+    """A benchmark script as a module, with tiny sizes and one thread."""
+    before = torch.get_num_threads()
+    spec = importlib.util.spec_from_file_location(request.param, BENCHMARKS / f"{request.param}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, request.param, module)
+    spec.loader.exec_module(module)
+    yield module
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("script", ["model_speed"], indirect=True)
+def test_model_speed(script, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(script.CONFIGS, "segment_nt", TINY)
+    report = tmp_path / "speed.json"
+    arguments = [
+        "model_speed",
+        "--lengths",
+        "240",
+        "480",
+        "--batch-sizes",
+        "1",
+        "2",
+        "--threads",
+        "1",
+        "--device",
+        "cpu",
+    ]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--json", str(report)])
+    script.main()
+    lines = json.loads(report.read_text())["lines"]
+    assert [line["what"] for line in lines] == (["plain eager"] + ["segnt_tools"] * 4) * 2
+    assert all(line["kb_per_s"] > 0 for line in lines)
+    assert all((line["times_plain"] is None) == (line["what"] == "plain eager") for line in lines)
+    assert len(capsys.readouterr().out.splitlines()) == 2 + len(lines)
+
+
+@pytest.mark.parametrize("script", ["model_speed"], indirect=True)
+def test_model_speed_refuses_to_compare_with_another_network(script, monkeypatch):
+    monkeypatch.setitem(script.CONFIGS, "segment_nt", TINY)
+    monkeypatch.setattr(script, "_plain_rotation", lambda z, model: z * 3)
+    monkeypatch.setattr(sys, "argv", ["model_speed", "--lengths", "240", "--threads", "1", "--device", "cpu"])
+    with pytest.raises(SystemExit, match="differs"):
+        script.main()
+
+
+@pytest.mark.parametrize("script", ["model_edges"], indirect=True)
+def test_model_edges(script, monkeypatch, tmp_path):
+    folder = tiny_checkpoints.write_hugging_face(tmp_path / "checkpoint")
+    fasta, report = tmp_path / "a.fa", tmp_path / "edges.json"
+    fasta.write_text(">a\n" + "".join(np.random.default_rng(1).choice(list("ACGT"), 6000)) + "\n")
+    arguments = [
+        "model_edges",
+        str(fasta),
+        "--model",
+        str(folder),
+        "--window",
+        "960",
+        "--bases",
+        "6000",
+        "--places",
+        "3",
+    ]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--device", "cpu", "--precision", "float32", "--json", str(report)])
+    script.main()
+    values = json.loads(report.read_text())
+    assert values["edges"][0]["first"] == 0
+    # The U-Net of a network with a small encoder changes most near an end and near the hidden base.
+    assert values["edges"][0]["mean"] > values["edges"][-1]["mean"]
+    assert values["hidden_base"][0]["mean"] > values["hidden_base"][-1]["mean"]
