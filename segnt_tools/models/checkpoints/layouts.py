@@ -96,8 +96,8 @@ def read_foreign(layout: Layout, folder: Path) -> Foreign:
 def flatten_tree(tree: Tree) -> Tensors:
     """A JAX tree as `module|parameter` tensors, the roots named encoder, head, Enformer or Borzoi.
 
-    The tree is used up. The encoder's and the head's roots differ between uploads: the head's is the one below which the U-Net lies. Older
-    base models call attention `mha` and prefix the language-model head with `esm_`.
+    The encoder's and the head's roots differ between uploads: the head's is the one below which the U-Net lies. Older
+    base models call attention `mha` and prefix the language-model head with `esm_`. The tree is used up.
     """
     heads = {
         module.partition("/")[0]
