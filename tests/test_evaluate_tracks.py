@@ -255,7 +255,7 @@ def test_regions_restrict_both_sides(case):
         (["exon={overlap}"], "overlap"),
         (["{damaged}"], "not a tracks file, or it is damaged"),
         (["exon={damaged_bw}"], "not a bigWig"),
-        (["{past_end}", "--truth", "{genes}"], "past the end"),
+        (["{past_end}", "--truth", "{genes}"], "the row ends at 9000"),
         (["{elsewhere}", "--truth", "{genes}"], "none of its sequences"),
         (["{tracks}", "--threshold", "0"], "not between"),
     ],

@@ -8,10 +8,18 @@ from pathlib import Path
 
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.elements import ScoringOptions, score_tracks
-from segnt_tools.evaluation.genes import compare_genes
-from segnt_tools.evaluation.loading import Kind, LoadedPrediction, PredictionInput, kind_of, load_genes, load_prediction
+from segnt_tools.evaluation.genes import VIEWS, GeneScores, compare_genes
+from segnt_tools.evaluation.loading import (
+    Kind,
+    LoadedPrediction,
+    PredictionInput,
+    kind_of,
+    load_annotation,
+    load_prediction,
+)
 from segnt_tools.evaluation.results import PredictionScores
 from segnt_tools.evaluation.truth import AnnotationTruth, LabelsFileTruth, Truth
+from segnt_tools.labels.annotation import Annotation
 from segnt_tools.labels.intervals import Intervals, intersect, length
 from segnt_tools.sequence.assembly import Assembly
 
@@ -62,35 +70,34 @@ def evaluate(
         PredictionScores(name, given.shown, (), (), one.notes)
         for (name, given), one in zip(predictions, loaded, strict=True)
     ]
-    if options.genes and truth_kind is Kind.GENES and any(one.genes is not None for one in loaded):
-        results = _with_genes(truth, loaded, results, assembly, regions)
+    reference = load_annotation(truth, assembly) if truth_kind is Kind.GENES else None
+    if options.genes and reference is not None:
+        results = _with_genes(reference, loaded, results, regions)
     if options.tracks:
-        results = _with_tracks(truth, truth_kind, loaded, results, assembly, regions, options, progress)
+        results = _with_tracks(truth, reference, loaded, results, assembly, regions, options, progress)
     if not any(result.genes or result.elements for result in results):
         raise UsageError("nothing can be scored: the predictions have no track or gene that the truth has", file=truth)
     return results
 
 
 def _with_genes(
-    truth: Path,
+    reference: Annotation,
     loaded: Sequence[LoadedPrediction],
     results: Sequence[PredictionScores],
-    assembly: Assembly,
     regions: Mapping[str, Intervals],
 ) -> list[PredictionScores]:
-    reference, _ = load_genes(truth, dict(assembly.lengths))
     scored = []
     for one, result in zip(loaded, results, strict=True):
-        views = (
-            () if one.genes is None else tuple(compare_genes(reference, one.genes, regions, v) for v in ("cds", "exon"))
-        )
+        views: tuple[GeneScores, ...] = ()
+        if one.genes is not None:
+            views = tuple(compare_genes(reference.genes, one.genes, regions, view) for view in VIEWS)
         scored.append(PredictionScores(result.name, result.file, views, result.elements, result.notes))
     return scored
 
 
 def _with_tracks(
     path: Path,
-    kind: Kind,
+    reference: Annotation | None,
     loaded: Sequence[LoadedPrediction],
     results: Sequence[PredictionScores],
     assembly: Assembly,
@@ -99,7 +106,8 @@ def _with_tracks(
     progress: Callable[[int], None],
 ) -> list[PredictionScores]:
     wanted = _wanted(loaded, options.elements)
-    truth: Truth = AnnotationTruth(path, assembly, wanted) if kind is Kind.GENES else LabelsFileTruth(path, assembly)
+    truth: Truth
+    truth = AnnotationTruth(reference, assembly, wanted) if reference else LabelsFileTruth(path, assembly)
     tracks = [name for name in (truth.tracks if options.elements is None else wanted) if name in truth.tracks]
     tracks = [name for name in tracks if any(one.tracks.offers(name) for one in loaded)]
     if not tracks:

@@ -37,6 +37,7 @@ View = Literal["cds", "exon"]
 Chain = tuple[Interval, ...]
 Site = tuple[str, Strand]  # contig and strand
 
+VIEWS: tuple[View, ...] = ("cds", "exon")
 LEVELS = ("nucleotide", "exon", "intron", "intron_chain", "transcript", "gene")
 
 

@@ -18,10 +18,8 @@ from segnt_tools.evaluation.predictions import (
     TracksPrediction,
 )
 from segnt_tools.gff.genemodel import Gene
-from segnt_tools.gff.reading import ReadReport, open_features, read_genes
-from segnt_tools.gff.types import part_kind
 from segnt_tools.labels.aliases import ContigNames
-from segnt_tools.labels.annotation import read_annotation
+from segnt_tools.labels.annotation import Annotation, read_annotation
 from segnt_tools.labels.bed import read_bed
 from segnt_tools.labels.collector import IntervalCollector
 from segnt_tools.labels.regulatory import Places
@@ -172,60 +170,41 @@ def load_prediction(given: PredictionInput, assembly: Assembly) -> LoadedPredict
             return LoadedPrediction(None, _load_intervals(given, lengths))
 
 
-def load_genes(path: Path, lengths: Mapping[str, int]) -> tuple[list[Gene], tuple[str, ...]]:
-    """Gene models of a file on the genome, and remarks about what was left out.
-
-    Raises:
-        AnnotationFileError: malformed, on other sequences than the genome's, or past the end of one.
-    """
-    report = ReadReport()
-    genes = read_genes(path, lengths, report)
-    for reason, tally in report.dropped.items():
-        if "past the end" in reason:
-            raise AnnotationFileError(
-                f"{tally.example} runs past the end of its sequence ({tally.count} transcripts do)",
-                file=path,
-                line=tally.line,
-                hint="Is this the annotation of another assembly?",
-            )
-    return genes, tuple(report.summary()[1:])
-
-
 def _places(lengths: Mapping[str, int]) -> Places:
     return Places(lengths, ContigNames(lengths), ignore_missing=True)
 
 
+def load_annotation(path: Path, assembly: Assembly) -> Annotation:
+    """An annotation with its gene models; rows on sequences that the genome lacks are passed over.
+
+    Raises:
+        AnnotationFileError: malformed, on none of the genome's sequences, or past the end of one.
+    """
+    places = _places(dict(assembly.lengths))
+    annotation = read_annotation(path, assembly, places, LabelRules(), keep_genes=True)
+    if places.missing and not annotation.contigs:
+        raise AnnotationFileError(
+            f"none of its sequences ({', '.join(list(places.missing)[:3])}) is in the genome",
+            file=path,
+            hint="Use files of one assembly, with the same sequence names",
+        )
+    if places.missing:
+        first, rows = next(iter(places.missing)), places.missing.total()
+        annotation.report.drop("its sequence is not in the genome", 0, first, rows)
+    return annotation
+
+
 def _load_gff(path: Path, assembly: Assembly) -> LoadedPrediction:
-    """Gene models, element calls (rows with an attribute `element`, as call-peaks writes them), or both."""
-    lengths = dict(assembly.lengths)
-    collector = IntervalCollector()
-    called, has_parts = _collect_calls(path, lengths, collector)
-    if not has_parts:
-        return LoadedPrediction(None if called else [], IntervalPrediction(collector, called or GENE_TRACKS))
-    genes, notes = load_genes(path, lengths)
-    models = read_annotation(path, assembly, _places(lengths), LabelRules(drop_level_3=False)).collector
-    for contig in lengths:
-        for name in GENE_TRACKS:
-            for strand in Strand:
-                intervals = models.intervals(contig, name, [strand])
-                collector.add_all(contig, name, strand, map(tuple, intervals.tolist()))
-    return LoadedPrediction(genes, IntervalPrediction(collector, list(dict.fromkeys((*GENE_TRACKS, *called)))), notes)
-
-
-def _collect_calls(path: Path, lengths: Mapping[str, int], collector: IntervalCollector) -> tuple[list[str], bool]:
-    """Take in element calls; the elements seen, and whether the file has parts of gene models as well."""
-    places, seen, has_parts = _places(lengths), dict[str, None](), False
-    for feature in open_features(path, ReadReport()):
-        name = feature.first("element")
-        if name is None or "Parent" in feature.attributes:
-            has_parts = has_parts or part_kind(feature.type) is not None
-            continue
-        contig = places.contig(feature.seqid, path, feature.line)
-        if contig is not None:
-            places.require_inside(contig, feature.end, path, feature.line)
-            collector.add(contig, name, feature.strand, feature.start, feature.end)
-            seen[name] = None
-    return list(seen), has_parts
+    """Gene models, element calls, or both."""
+    annotation = load_annotation(path, assembly)
+    called = sorted(annotation.called)
+    has_genes = annotation.has_genes or not called
+    tracks = list(dict.fromkeys((*(GENE_TRACKS if has_genes else ()), *called)))
+    return LoadedPrediction(
+        annotation.genes if has_genes else None,
+        IntervalPrediction(annotation.collector, tracks),
+        tuple(annotation.report.summary()[1:]),
+    )
 
 
 def _load_intervals(given: PredictionInput, lengths: Mapping[str, int]) -> IntervalPrediction:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from segnt_tools.elements import Track
 from segnt_tools.errors import TracksError
-from segnt_tools.labels.build import LabelInputs, build_labels
+from segnt_tools.labels.annotation import Annotation
+from segnt_tools.labels.build import labels_of
 from segnt_tools.labels.intervals import Intervals, union
-from segnt_tools.labels.labelset import TrackLabels, paint_labels
+from segnt_tools.labels.labelset import LabelSources, TrackLabels, paint_labels
 from segnt_tools.labels.rules import LabelRules
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.tracks.file import TracksReader
@@ -67,18 +68,15 @@ class AnnotationTruth(Truth):
     """Labels made from an annotation by the default rules.
 
     Args:
-        path: GFF3 or GTF.
+        annotation: GFF3 or GTF that was read.
         assembly: the genome.
         tracks: names of the tracks wanted.
-
-    Raises:
-        AnnotationFileError: malformed, or not of this assembly.
     """
 
-    def __init__(self, path: Path, assembly: Assembly, tracks: Sequence[str]) -> None:
+    def __init__(self, annotation: Annotation, assembly: Assembly, tracks: Sequence[str]) -> None:
         self.tracks = tuple(tracks)
-        inputs = LabelInputs(annotations=[path])
-        self._labels, _ = build_labels(inputs, assembly, [Track.parse(name) for name in tracks], LabelRules())
+        sources = LabelSources(annotations=[annotation])
+        self._labels = labels_of(sources, assembly, [Track.parse(name) for name in tracks], LabelRules())
         self._contig = ""
         self._on_contig: dict[str, TrackLabels] = {}
 

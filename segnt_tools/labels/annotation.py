@@ -1,4 +1,8 @@
-"""Annotation files to intervals of elements, contig by contig, so that memory holds one contig's genes at a time."""
+"""Annotation files to intervals of elements, contig by contig, so that memory holds one contig's genes at a time.
+
+Besides gene models a file may hold polyA signals (as GENCODE publishes them) and element calls (rows with an attribute
+`element`, as call-peaks writes them).
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,8 @@ class Annotation:
         report: rows and transcripts left out by the reader.
         dropped: transcripts left out by a rule, by reason.
         loose_rows: rows not linked to any transcript.
-        polya_rows: rows of polyA signals.
+        called: elements that rows name themselves, and polyA_signal.
+        genes: the gene models, where they were asked for.
     """
 
     file: str
@@ -49,7 +54,8 @@ class Annotation:
     report: ReadReport = field(default_factory=ReadReport)
     dropped: Counter[str] = field(default_factory=Counter)
     loose_rows: int = 0
-    polya_rows: int = 0
+    called: set[str] = field(default_factory=set)
+    genes: list[Gene] = field(default_factory=list)
 
     @property
     def has_genes(self) -> bool:
@@ -63,17 +69,19 @@ class Annotation:
         return counts.coding > 0 and counts.coding_exons_only <= 0.95 * counts.coding
 
 
-def read_annotation(path: Path, assembly: Assembly, places: Places, rules: LabelRules) -> Annotation:
-    """Read a GFF3 or GTF file of genes, or of polyA signals.
+def read_annotation(
+    path: Path, assembly: Assembly, places: Places, rules: LabelRules, *, keep_genes: bool = False
+) -> Annotation:
+    """Read a GFF3 or GTF file; with `keep_genes` its gene models are kept as well, all isoforms of them.
 
     Raises:
         AnnotationFileError: malformed, GTF without gene_id, on sequences the genome lacks, or past the end of one.
     """
-    return _Reader(path, assembly, places, rules).read()
+    return _Reader(path, assembly, places, rules, keep_genes).read()
 
 
 class _Reader:
-    def __init__(self, path: Path, assembly: Assembly, places: Places, rules: LabelRules) -> None:
+    def __init__(self, path: Path, assembly: Assembly, places: Places, rules: LabelRules, keep_genes: bool) -> None:
         self._path = path
         self._assembly = assembly
         self._places = places
@@ -84,6 +92,7 @@ class _Reader:
             self._result.collector, self._result.masks, rules, self._genic.counts, self._genic.dropped
         )
         self._circular: set[str] = set()
+        self._keep_genes = keep_genes
 
     def read(self) -> Annotation:
         features = open_features(self._path, self._result.report)
@@ -98,12 +107,6 @@ class _Reader:
             if (contig := self._places.names.find(name)) is not None:
                 self._result.contigs.add(contig)
         self._result.loose_rows = self._loose.rows
-        if not (self._result.has_genes or self._result.polya_rows):
-            raise AnnotationFileError(
-                "no gene model and no polyA signal lies on the genome",
-                file=self._path,
-                hint="Is this the annotation of this assembly? BED files are given with --bed, --ccre or --dhs",
-            )
         return self._result
 
     def _read_mixed(self, features: FeatureFile) -> None:
@@ -150,9 +153,10 @@ class _Reader:
 
     def _take(self, assembler: GeneAssembler, features: Iterator[Feature] | list[Feature]) -> None:
         for feature in features:
-            if feature.type in POLYA_TYPES:
-                self._result.collector.add(feature.seqid, "polyA_signal", feature.strand, feature.start, feature.end)
-                self._result.polya_rows += 1
+            called = "polyA_signal" if feature.type in POLYA_TYPES else feature.first("element")
+            if called is not None and not feature.parents:
+                self._result.collector.add(feature.seqid, called, feature.strand, feature.start, feature.end)
+                self._result.called.add(called)
             elif is_loose(feature):
                 self._loose.add(feature)
             else:
@@ -160,6 +164,8 @@ class _Reader:
 
     def _label(self, genes: Mapping[str, list[Gene]], contig: str) -> None:
         models = genes.get(contig, [])
+        if self._keep_genes:
+            self._result.genes += models
         self._result.report.genes += len(models)
         self._result.report.transcripts += sum(len(gene.transcripts) for gene in models)
         codes: Codes = self._assembly.codes(contig)

@@ -13,6 +13,7 @@ import numpy as np
 
 from segnt_tools import __version__
 from segnt_tools.elements import EXTENDED_ELEMENTS, SEGMENTNT_ELEMENTS, Strand, Track
+from segnt_tools.errors import AnnotationFileError
 from segnt_tools.labels.aliases import ContigNames, read_aliases
 from segnt_tools.labels.annotation import read_annotation
 from segnt_tools.labels.intervals import Intervals, from_mask, union
@@ -161,10 +162,22 @@ def build_labels(
         regulatory.read_ccres(path, places, rules)
     if inputs.dhs is not None:
         regulatory.read_dhs(inputs.dhs, places)
-    sources.annotations = [read_annotation(path, assembly, places, rules) for path in inputs.annotations]
-    sources.gaps = {contig.name: find_gaps(assembly, contig.name) for contig in assembly.contigs}
-    labels = LabelSet(tracks, lengths, sources, rules)
+    for path in inputs.annotations:
+        sources.annotations.append(annotation := read_annotation(path, assembly, places, rules))
+        if not (annotation.has_genes or annotation.called):
+            raise AnnotationFileError(
+                "no gene model, polyA signal or element call lies on the genome",
+                file=path,
+                hint="Is this the annotation of this assembly? BED files are given with --bed, --ccre or --dhs",
+            )
+    labels = labels_of(sources, assembly, tracks, rules)
     return labels, _report(labels, sources, places)
+
+
+def labels_of(sources: LabelSources, assembly: Assembly, tracks: Sequence[Track], rules: LabelRules) -> LabelSet:
+    """Labels from sources that were read; runs of N are looked up."""
+    sources.gaps = {contig.name: find_gaps(assembly, contig.name) for contig in assembly.contigs}
+    return LabelSet(tracks, dict(assembly.lengths), sources, rules)
 
 
 def find_gaps(assembly: Assembly, contig: str) -> Intervals:

@@ -81,7 +81,6 @@ class LabelSet:
         self._rules = rules
         gene_files = [annotation for annotation in sources.annotations if annotation.has_genes]
         self._gene_contigs = set().union(*(annotation.contigs for annotation in gene_files))
-        self._polya_contigs = set().union(*(a.contigs for a in sources.annotations if a.polya_rows))
         self.knows_utrs = any(annotation.knows_utrs for annotation in gene_files)
         self.knows_lncrna = any(annotation.counts.lncrna for annotation in gene_files)
 
@@ -148,11 +147,13 @@ class LabelSet:
         pool = element.partition("_Tissue_")[0]
         if contig in known.get(element, ()) or (pool in POOLS and contig in known.get(pool, ())):
             return True
+        if any(element in a.called and contig in a.contigs for a in self._sources.annotations):
+            return True
         if element in _GENIC or element == "lncRNA":
             if element in _UTRS and not self.knows_utrs:
                 return False
             return contig in self._gene_contigs and (element != "lncRNA" or self.knows_lncrna)
-        return element == "polyA_signal" and contig in self._polya_contigs
+        return False
 
 
 def paint_labels(labels: Sequence[TrackLabels], start: int, end: int) -> NDArray[np.uint8]:
