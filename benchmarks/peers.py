@@ -37,11 +37,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Peer:
-    """A gene finder: how to run it, how its output becomes GFF3 lines, and what it needs."""
+    """A gene finder: how to run it, how its output becomes GFF3 lines, and what it needs.
+
+    `command` is given the file to write; a program that ignores it writes to standard output.
+    """
 
     name: str
     program: str
-    command: Callable[[argparse.Namespace, Piece], list[str]]
+    command: Callable[[argparse.Namespace, Piece, Path], list[str]]
     convert: Callable[[str, Piece], Iterator[str]]
     needs: str
 
@@ -90,18 +93,23 @@ def _coding_rows(name: str, parts: list[list[str]]) -> Iterator[str]:
         yield "\t".join([*part[:2], "CDS", *part[3:7], phase, f"ID={name}.cds;Parent={name}.t1"])
 
 
-def _augustus(arguments: argparse.Namespace, piece: Piece) -> list[str]:
+def _augustus(arguments: argparse.Namespace, piece: Piece, output: Path) -> list[str]:
     # Lower case would be taken as masked repeats, which costs seven points of exon F1 on A. thaliana.
     return ["augustus", f"--species={arguments.species}", "--gff3=on", "--softmasking=0", str(piece.fasta)]
 
 
-def _snap(arguments: argparse.Namespace, piece: Piece) -> list[str]:
+def _snap(arguments: argparse.Namespace, piece: Piece, output: Path) -> list[str]:
     return ["snap-hmm", "-quiet", "-gff", str(arguments.hmm), str(piece.fasta)]
+
+
+def _geneml(arguments: argparse.Namespace, piece: Piece, output: Path) -> list[str]:
+    return ["geneml", str(piece.fasta), "--output", str(output), "--cores", "1"]
 
 
 PEERS = (
     Peer("augustus", "augustus", _augustus, shifted, "apt-get install augustus augustus-data"),
     Peer("snap", "snap-hmm", _snap, snap_to_gff3, "apt-get install snap"),
+    Peer("geneml", "geneml", _geneml, shifted, "pip install geneml (fungi only; needs TensorFlow)"),
 )
 
 
@@ -119,13 +127,26 @@ def cut_piece(genome: Path, region: str, folder: Path) -> Piece:
 
 def run_peer(peer: Peer, arguments: argparse.Namespace, piece: Piece, folder: Path) -> Run:
     """Run one peer and write `<peer>.gff3`."""
-    command = peer.command(arguments, piece)
+    raw = folder / f"{peer.name}.raw.gff3"
+    command = peer.command(arguments, piece, raw)
     began = time.perf_counter()
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     seconds = time.perf_counter() - began
+    if raw.exists():
+        text = raw.read_text(encoding="utf-8")
     lines = "\n".join(["##gff-version 3", *peer.convert(text, piece)])
     (folder / f"{peer.name}.gff3").write_text(lines + "\n", encoding="utf-8")
-    return Run(peer.name, command, round(seconds, 2), round(piece.bases / seconds / 1000, 1))
+    return Run(
+        peer.name,
+        [Path(command[0]).name, *map(_shown, command[1:])],
+        round(seconds, 2),
+        round(piece.bases / seconds / 1000, 1),
+    )
+
+
+def _shown(argument: str) -> str:
+    """An argument without folders of this machine."""
+    return Path(argument).name if "/" in argument else argument
 
 
 def main() -> int:
@@ -134,6 +155,8 @@ def main() -> int:
     parser.add_argument("--genome", type=Path, required=True, help="bgzipped or plain FASTA with index")
     parser.add_argument("--region", required=True, help="CONTIG:FROM-TO, 1-based and inclusive")
     parser.add_argument("--out", type=Path, required=True, help="folder for <peer>.gff3 and peers.json")
+    names = [peer.name for peer in PEERS]
+    parser.add_argument("--peers", nargs="+", choices=names, default=names, help="(default: all that are installed)")
     parser.add_argument("--species", default="arabidopsis", help="AUGUSTUS species (default: %(default)s)")
     parser.add_argument(
         "--hmm",
@@ -145,7 +168,7 @@ def main() -> int:
     arguments.out.mkdir(parents=True, exist_ok=True)
     piece = cut_piece(arguments.genome, arguments.region, arguments.out)
     runs = []
-    for peer in PEERS:
+    for peer in (peer for peer in PEERS if peer.name in arguments.peers):
         if shutil.which(peer.program) is None:
             print(f"{peer.name}: not installed; {peer.needs}", file=sys.stderr)
             continue

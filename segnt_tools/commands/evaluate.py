@@ -22,6 +22,8 @@ over samplings of windows. Masked bases do not count. Names with + and - are str
 Writes into --out:
   evaluate.json      everything
   genes.tsv          gene finding
+  gene_errors.tsv    reference genes by what is wrong with them: exact; start or stop codon only; 5' side, 3' side,
+                     inside; merged, split, missed; and predicted genes that touch none (false)
   elements.tsv       tracks
   samplings.tsv      spread over the samplings
   reliability.tsv    calibration curves
@@ -46,6 +48,7 @@ from segnt_tools.evaluation.regions import region_intervals
 from segnt_tools.evaluation.results import (
     PredictionScores,
     elements_table,
+    gene_errors_table,
     genes_table,
     overview,
     reliability_table,
@@ -116,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
 def _write(args: argparse.Namespace, scores: list[PredictionScores]) -> None:
     tables = {
         "genes.tsv": (genes_table, any(prediction.genes for prediction in scores)),
+        "gene_errors.tsv": (gene_errors_table, any(prediction.gene_errors for prediction in scores)),
         "elements.tsv": (elements_table, any(prediction.elements for prediction in scores)),
         "samplings.tsv": (samplings_table, any(one.samplings for p in scores for one in p.elements)),
         "reliability.tsv": (reliability_table, any(one.calibration for p in scores for one in p.elements)),

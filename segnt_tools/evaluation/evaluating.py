@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.elements import ScoringOptions, score_tracks
-from segnt_tools.evaluation.genes import VIEWS, GeneScores, compare_genes
+from segnt_tools.evaluation.gene_errors import classify_genes
+from segnt_tools.evaluation.genes import VIEWS, compare_genes
 from segnt_tools.evaluation.loading import (
     Kind,
     LoadedPrediction,
@@ -67,7 +68,7 @@ def evaluate(
         raise UsageError("the truth must be a labels file or an annotation (GFF3, GTF)", file=truth)
     loaded = [load_prediction(given, assembly) for _, given in predictions]
     results = [
-        PredictionScores(name, given.shown, (), (), one.notes)
+        PredictionScores(name, given.shown, notes=one.notes)
         for (name, given), one in zip(predictions, loaded, strict=True)
     ]
     reference = load_annotation(truth, assembly) if truth_kind is Kind.GENES else None
@@ -88,10 +89,12 @@ def _with_genes(
 ) -> list[PredictionScores]:
     scored = []
     for one, result in zip(loaded, results, strict=True):
-        views: tuple[GeneScores, ...] = ()
-        if one.genes is not None:
-            views = tuple(compare_genes(reference.genes, one.genes, regions, view) for view in VIEWS)
-        scored.append(PredictionScores(result.name, result.file, views, result.elements, result.notes))
+        if one.genes is None:
+            scored.append(result)
+            continue
+        views = tuple(compare_genes(reference.genes, one.genes, regions, view) for view in VIEWS)
+        errors = classify_genes(reference.genes, one.genes, regions)
+        scored.append(replace(result, genes=views, gene_errors=errors))
     return scored
 
 
@@ -119,7 +122,7 @@ def _with_tracks(
     missing = sum(map(length, regions.values())) - sum(map(length, scored.values()))
     note = (f"{missing} bases of the regions are not in all predictions and were not scored",) if missing else ()
     return [
-        PredictionScores(result.name, result.file, result.genes, elements, (*result.notes, *note))
+        replace(result, elements=elements, notes=(*result.notes, *note))
         for result, elements in zip(results, element_scores, strict=True)
     ]
 

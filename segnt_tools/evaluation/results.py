@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segnt_tools.evaluation.calibration import Calibration
+from segnt_tools.evaluation.gene_errors import CLASSES as GENE_ERROR_CLASSES
+from segnt_tools.evaluation.gene_errors import GeneErrors
 from segnt_tools.evaluation.genes import GeneScores
 from segnt_tools.evaluation.metrics import Confusion
 from segnt_tools.evaluation.sov import SovPair
@@ -123,6 +125,7 @@ class PredictionScores:
         name: how tables and pictures call it.
         file: base name of its file.
         genes: gene-level scores, by view; empty unless both sides have gene models.
+        gene_errors: reference genes by what is wrong with them.
         elements: per-base scores, in the order of the truth's tracks.
         notes: remarks for the reader (features left out, tracks without truth).
     """
@@ -130,6 +133,7 @@ class PredictionScores:
     name: str
     file: str
     genes: tuple[GeneScores, ...] = ()
+    gene_errors: GeneErrors | None = None
     elements: tuple[ElementScores, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -145,6 +149,7 @@ class PredictionScores:
             "name": self.name,
             "file": self.file,
             "genes": {scores.view: _levels_json(scores) for scores in self.genes},
+            "gene_errors": {**self.gene_errors.classes, "false": self.gene_errors.false} if self.gene_errors else None,
             "elements": {scores.track: scores.to_json() for scores in self.elements},
             "mean_mcc": self.mean_mcc,
             "notes": list(self.notes),
@@ -189,6 +194,18 @@ def genes_table(predictions: Sequence[PredictionScores]) -> str:
 
     columns = ("truth", "found", "predicted", "right", "sensitivity", "precision", "f1")
     return _table(("prediction", "view", "level", *columns), rows())
+
+
+def gene_errors_table(predictions: Sequence[PredictionScores]) -> str:
+    """gene_errors.tsv: reference genes by what is wrong with them."""
+    return _table(
+        ("prediction", *GENE_ERROR_CLASSES, "false"),
+        (
+            [prediction.name, *map(str, prediction.gene_errors.classes.values()), str(prediction.gene_errors.false)]
+            for prediction in predictions
+            if prediction.gene_errors
+        ),
+    )
 
 
 def elements_table(predictions: Sequence[PredictionScores]) -> str:
