@@ -403,12 +403,12 @@ def test_every_severity_has_rules(severity, capsys):
 
 @pytest.mark.slow
 def test_a_large_file_takes_seconds(genomes):
-    """100 MB of GFF3 should take about a minute at most; A. thaliana chromosome 1 has 121 MB."""
-    begun = time.monotonic()
+    """100 MB of GFF3 should take about a minute of one core at most; A. thaliana chromosome 1 has 121 MB."""
+    begun = time.process_time()
     result = check_file(genomes / "arabidopsis_thaliana_chr1" / "annotation.gff3.gz")
     assert result.good
     assert result.features == 190_221
-    assert time.monotonic() - begun < 90
+    assert time.process_time() - begun < 90
 
 
 def test_gt_passes_the_defects_that_we_find(tmp_path):

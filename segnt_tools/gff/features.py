@@ -118,13 +118,16 @@ def format_attributes(attributes: Mapping[str, tuple[str, ...]]) -> str:
     )
 
 
-def format_score(score: float | None) -> str:
-    """Column 6 with three decimals, `.` for None."""
-    return "." if score is None else f"{score:.3f}"
+def format_score(score: float | None, *, exact: bool = False) -> str:
+    """Column 6 with three decimals (or, if exact, as many as it takes), `.` for None."""
+    if score is None:
+        return "."
+    text = f"{score:.3f}"
+    return text if not exact or float(text) == score else repr(score)
 
 
-def format_feature(feature: Feature) -> str:
-    """A feature as a line of GFF3, without its line end."""
+def format_feature(feature: Feature, *, exact: bool = False) -> str:
+    """A feature as a line of GFF3, without its line end; `exact` keeps all decimals of the score."""
     phase = "." if feature.phase is None else str(feature.phase)
     return "\t".join(
         (
@@ -133,7 +136,7 @@ def format_feature(feature: Feature) -> str:
             escape_column(feature.type),
             str(feature.start + 1),
             str(feature.end),
-            format_score(feature.score),
+            format_score(feature.score, exact=exact),
             feature.strand.value,
             phase,
             format_attributes(feature.attributes),

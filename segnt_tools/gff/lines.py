@@ -441,7 +441,9 @@ def _parse_gff3_attributes(text: str, feature: Feature, sink: Sink) -> Attribute
         elif name[0].isupper():
             rule = rules.LEGACY_ATTRIBUTE if name in _LEGACY_ATTRIBUTES else rules.RESERVED_ATTRIBUTE
             problems.append((rule, f"attribute {name!r}: capital first letters are reserved"))
-        if name in attributes:
+        if name in attributes and name == "ID":
+            problems.append((rules.ID_TWICE, "the attribute 'ID' is given twice"))
+        elif name in attributes:
             problems.append((rules.ATTRIBUTE_TWICE, f"attribute {name!r} twice; write one comma-separated list"))
             values = attributes[name] + values
         if values:
@@ -498,3 +500,18 @@ def _parse_gtf_attributes(text: str, feature: Feature, sink: Sink) -> Attributes
         attributes[name] = (*attributes[name], value) if name in attributes else (value,)
         position = match.end()
     return attributes
+
+
+def read_pragmas(path: Path) -> list[str]:
+    """Texts of the `#!` lines at the head of a file that say who made it (`annotation-source`, `model`, ...).
+
+    The version of the format is left out: it speaks of the file, not of its content.
+    """
+    with open_text(path) as handle:
+        found = []
+        for line in handle:
+            if not line.startswith("#"):
+                break
+            if line.startswith("#!") and not line.startswith("#!gff-spec-version"):
+                found.append(line[2:].strip())
+        return found

@@ -17,8 +17,11 @@ from segnt_tools.gff.genemodel import Gene
 from segnt_tools.gff.lines import Dialect, FeatureFile
 from segnt_tools.gff.rules import Finding
 
-# Lines that yield no feature. Reading stops at them, because going on would lose a feature silently.
-FATAL: Final = frozenset((rules.COLUMNS, rules.COORDINATE, rules.START_BELOW_ONE, rules.START_AFTER_END, rules.STRAND))
+# Lines that yield no feature, or one of which nobody can say who it is. Reading stops at them, because going on would
+# lose or mistake a feature silently.
+FATAL: Final = frozenset(
+    (rules.COLUMNS, rules.COORDINATE, rules.START_BELOW_ONE, rules.START_AFTER_END, rules.STRAND, rules.ID_TWICE)
+)
 
 
 @dataclass(slots=True)

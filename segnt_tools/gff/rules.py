@@ -75,6 +75,7 @@ TARGET = Rule("E018", "malformed Target or Gap")
 IS_CIRCULAR = Rule("E019", "Is_circular is neither true nor false")
 LETTERS = Rule("E020", "line is not UTF-8")
 TRAILING_TAB = Rule("E021", "tab at the end of the line")
+ID_TWICE = Rule("E022", "two IDs on one line")
 
 # Directives.
 VERSION = Rule("E030", "'##gff-version' is not 3")

@@ -120,6 +120,9 @@ def gene_features(gene: Gene, *, utr: bool = True, insdc: bool = False) -> list[
 
 
 def _transcript_features(gene: Gene, transcript: Transcript, utr: bool, extra: Attributes) -> list[Feature]:
+    # GTF allows a transcript the name of its gene, GFF3 does not.
+    if transcript.id == gene.id:
+        transcript = replace(transcript, id=f"{transcript.id}.t1")
     left, right = _partial_sides(transcript)
     ends = _partial_attributes(transcript.start, transcript.end, left, right)
 
