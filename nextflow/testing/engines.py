@@ -151,7 +151,13 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         EngineMissing: Slurm, munge or the rights of root are missing.
         EngineError: it does not start.
     """
-    need({"slurmctld": "Debian package slurm-wlm", "slurmd": "Debian package slurm-wlm", "munged": "Debian package munge"})
+    need(
+        {
+            "slurmctld": "Debian package slurm-wlm",
+            "slurmd": "Debian package slurm-wlm",
+            "munged": "Debian package munge",
+        }
+    )
     if os.geteuid() != 0:
         raise EngineMissing("a test Slurm is started by root")
     for name in ("state", "log", "munge"):
@@ -167,7 +173,9 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     (folder / "slurm.conf").write_text(text, encoding="utf-8")
     for i in range(2):  # Slurm takes character devices only
         os.mknod(folder / f"nvidia{i}", 0o20666, os.makedev(1, 3))
-    (folder / "gres.conf").write_text(f"NodeName=n[1-2] Name=gpu Type=fake File={folder}/nvidia[0-1]\n", encoding="utf-8")
+    (folder / "gres.conf").write_text(
+        f"NodeName=n[1-2] Name=gpu Type=fake File={folder}/nvidia[0-1]\n", encoding="utf-8"
+    )
     env = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
     try:
         _start_slurm(folder, env)
@@ -178,8 +186,10 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
 
 def _start_slurm(folder: Path, env: Mapping[str, str]) -> None:
     munge = folder / "munge"
-    files = [f"--{what}={munge}/{name}" for what, name in
-             (("socket", "s"), ("pid-file", "munged.pid"), ("log-file", "log"), ("seed-file", "seed"))]
+    files = [
+        f"--{what}={munge}/{name}"
+        for what, name in (("socket", "s"), ("pid-file", "munged.pid"), ("log-file", "log"), ("seed-file", "seed"))
+    ]
     checked(["setpriv", "--reuid", "munge", "--regid", "munge", "--clear-groups", "munged", *files, "--force"], env=env)
     for command in (["slurmctld"], ["slurmd", "-N", "n1"], ["slurmd", "-N", "n2"]):
         checked(command, env=env)
@@ -219,6 +229,19 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
+
+
+# How this machine reaches package servers.
+HOST_SETTINGS = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/pip.conf",
+    "/etc/ssl/certs",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+    "/etc/apt/apt.conf.d",
+    "/etc/apt/sources.list.d",
+)
 
 
 @dataclass(frozen=True)
@@ -267,6 +290,45 @@ class Podman:
         """Whether an image is in the storage."""
         found = subprocess.run(["podman", "image", "exists", image], env=self.env, check=False)
         return found.returncode == 0
+
+    def stand_in(self, name: str) -> None:
+        """Put a Debian with Python into the storage, under the name of the base image that cannot be pulled here.
+
+        Raises:
+            EngineMissing: mmdebstrap is not installed.
+        """
+        if self.has(name):
+            return
+        need({"mmdebstrap": "Debian package mmdebstrap"})
+        archive = self.folder / "base.tar"
+        if not archive.exists() or archive.stat().st_size == 0:
+            temporary = archive.with_suffix(".tmp.tar")
+            packages = "python3,python3-venv,ca-certificates"
+            checked(
+                ["mmdebstrap", "--variant=minbase", f"--include={packages}", "bookworm", str(temporary)], timeout=1800
+            )
+            temporary.rename(archive)
+        self.run("import", "-q", str(archive), name)
+
+    def build(self, tag: str, arguments: Mapping[str, str], timeout: float = 1800) -> str:
+        """Build containers/Dockerfile; the build reaches the package servers as this machine does.
+
+        Args:
+            tag: name of the image.
+            arguments: build arguments.
+            timeout: seconds.
+        """
+        root = TESTING.parents[1]
+        options = ["--isolation", "chroot", "--network", "host", "--pull=never", "--layers"]
+        # Bound, not copied: nothing of them is in the image.
+        for path in HOST_SETTINGS:
+            if Path(path).exists():
+                options += ["--volume", f"{path}:{path}:ro"]
+        for name, value in arguments.items():
+            options += ["--build-arg", f"{name}={value}"]
+        return self.run(
+            "build", *options, "-f", str(root / "containers/Dockerfile"), "-t", tag, str(root), timeout=timeout
+        )
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -24,7 +24,9 @@ def main() -> None:
         sequence = "".join(line.strip() for line in handle if not line.startswith(">"))
     write_fasta(OUT / "thaliana.fa.gz", {"chr1_part": sequence[:WHOLE]})
     start, end, count = PIECES
-    borders = [start + (end - start) * i * (i + 1) // (count * (count + 1)) for i in range(count + 1)]  # growing lengths
+    borders = [
+        start + (end - start) * i * (i + 1) // (count * (count + 1)) for i in range(count + 1)
+    ]  # growing lengths
     contigs = {f"scaffold_{i + 1}": sequence[borders[i] : borders[i + 1]] for i in range(count)}
     write_fasta(OUT / "scaffolds.fa.gz", contigs)
     genes = [lines for lines in read_genes() if int(lines[0][4]) <= WHOLE]

@@ -104,13 +104,13 @@ def read_samplesheet(sheet, default_model, models_dir, embedded) {
                     reference: sheet_file(sheet, row, 'reference', where, wrong),
                     model: sheet_model(sheet, row.model ?: default_model, models_dir, embedded, where, wrong),
                 ]
-                def code = row.genetic_code ?: '1'
-                if (!(code in genetic_codes().collect { number -> "${number}".toString() })) {
+                def code = row.genetic_code // empty: the one of the model's card
+                if (code && !(code in genetic_codes().collect { number -> "${number}".toString() })) {
                     wrong << "${where}: genetic_code '${code}' is not a number of NCBI's table of genetic codes"
                 }
                 problems.addAll(wrong)
                 if (!wrong) {
-                    def meta = [id: row.sample, model: row.model ?: default_model, genetic_code: code.toInteger()]
+                    def meta = [id: row.sample, model: row.model ?: default_model, genetic_code: code ? code.toInteger() : null]
                     samples << [meta, given]
                 }
             }

@@ -20,14 +20,15 @@ process SEGNT_CALLGENES {
 
     script:
     def args = task.ext.args ?: ''
+    def code = meta.genetic_code ? "--genetic-code ${meta.genetic_code}" : ''
     prefix = task.ext.prefix ?: "${meta.id}.group_${String.format('%05d', meta.group)}"
     """
     segnt call-genes ${tracks} \\
         --genome ${assembly} \\
-        --genetic-code ${meta.genetic_code} \\
         --threads ${task.cpus} \\
         --json ${prefix}.call-genes.json \\
         --out called \\
+        ${code} \\
         ${args}
     mv called/genes.gff3 ${prefix}.genes.gff3
     """

@@ -25,9 +25,12 @@ process SEGNT_MERGEGFF {
     def given = existing ? "--existing ${existing}" : ''
     name = meta.features
     prefix = task.ext.prefix ?: "${meta.id}"
+    // Genes are numbered anew, so their sequences are written here and not where they are called.
+    def sequences = name == 'genes' ? "segnt_sequences.py ${prefix}/${name}.gff3 ${assembly} ${prefix} ${meta.genetic_code ?: 1}" : ''
     """
     mkdir -p ${prefix}
     segnt merge-gff ${gff3} --genome ${assembly} --out ${prefix}/${name}.gff3 --json ${prefix}/${name}.merge-gff.json ${given} ${args}
+    ${sequences}
     """
 
     stub:

@@ -1,0 +1,45 @@
+#!/bin/bash
+# A pretended segnt for tests of the workflow's machinery: writes what the next step needs, in no time.
+# FAKE_FAIL="SHARD STATUS TIMES": predicting that shard ends with that status that many times. FAKE_LOG: what was called.
+set -euo pipefail
+log() { [[ -z ${FAKE_LOG:-} ]] || echo "$*" >> "$FAKE_LOG"; }
+value_of() {
+    local wanted=$1
+    shift
+    while (($# > 1)); do
+        [[ $1 != "$wanted" ]] || { echo "$2"; return; }
+        shift
+    done
+}
+out=$(value_of --out "$@")
+case $1 in
+    --version) echo "segnt_tools 0.1.0" ;;
+    preprocess)
+        mkdir -p "$out"
+        for file in assembly.fa.gz assembly.fa.gz.fai assembly.fa.gz.gzi contigs.tsv gaps.bed softmasked.bed; do : > "$out/$file"; done
+        echo '{}' > "$out/preprocess.json"
+        {
+            printf '#shard\tgroup\tcontig\tstart\tend\n'
+            for ((i = 1; i <= ${FAKE_SHARDS:-3}; i++)); do printf '%s\t%s\tc%s\t0\t1000\n' "$i" "$i" "$i"; done
+        } > "$out/shards.tsv"
+        ;;
+    predict)
+        shard=$(value_of --shard "$@")
+        log "start $shard gpu=${CUDA_VISIBLE_DEVICES:-} batch=$(value_of --batch-size "$@")"
+        sleep "${FAKE_SECONDS:-0}"
+        read -r failing status times <<< "${FAKE_FAIL:-0 0 0}"
+        if [[ $shard == "$failing" ]]; then
+            before=$(wc -l < "$FAKE_FAILURES" 2>/dev/null || echo 0)
+            if ((before < times)); then
+                echo failed >> "$FAKE_FAILURES"
+                echo "ERROR: pretended failure of shard $shard" >&2
+                exit "$status"
+            fi
+        fi
+        echo "$shard" > "$out"
+        json=$(value_of --json "$@")
+        [[ -z $json ]] || echo '{}' > "$json"
+        log "end $shard gpu=${CUDA_VISIBLE_DEVICES:-}"
+        ;;
+    *) echo "the pretended segnt knows no $1" >&2; exit 2 ;;
+esac
