@@ -30,6 +30,7 @@ from segnt_tools.training.recipe import OptimiserRecipe, Recipe
 from segnt_tools.training.regions import Stretch, split
 from segnt_tools.training.track_task import rotary_factor
 
+SEGNT = [sys.executable, "-c", "from segnt_tools.commands.main import main; main()"]
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 TINY_CLASSES = """
@@ -217,7 +218,7 @@ def test_killed_for_real_and_resumed(toy, tmp_path):
     whole, parts = tmp_path / "same" / "model", tmp_path / "cut" / "model"
     options = ["--set", "stage.0.steps=150", "--set", "validation.every=10"]
     assert train(toy, "classes.toml", whole, *options) == 0
-    command = [sys.executable, "-m", "segnt_tools.commands.main", "train", str(toy / "classes.toml")]
+    command = [*SEGNT, "train", str(toy / "classes.toml")]
     command += ["--out", str(parts), "--threads", "1", "--device", "cpu", *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE)
     state = parts / "training" / "state.pt"
@@ -237,7 +238,7 @@ def test_two_processes_learn_what_one_does(toy, tmp_path, recipe):
     one, two = tmp_path / "one" / "model", tmp_path / "two" / "model"
     assert train(toy, recipe, one) == 0
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command += ["-m", "segnt_tools.commands.main", "train", str(toy / recipe), "--out", str(two)]
+    command += ["--no-python", *SEGNT, "train", str(toy / recipe), "--out", str(two)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [*command, "--threads", "1", "--device", "cpu"], capture_output=True, text=True, env=environment, timeout=300

@@ -13,18 +13,35 @@ To adapt the embedded model to a genome with some trusted genes, in minutes:
 from __future__ import annotations
 
 import argparse
+import os
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from segnt_tools.commands.common import add_common_options, write_report
 from segnt_tools.errors import UsageError
+from segnt_tools.evaluation.genes import compare_genes
+from segnt_tools.gff.genemodel import Gene
+from segnt_tools.logs import logger
+
+if TYPE_CHECKING:
+    from segnt_tools.training.recipe import Recipe
+    from segnt_tools.training.regions import Stretch
+    from segnt_tools.training.run import RunOptions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of segnt train."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file that describes the run")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder to write")
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="train nothing: only fit the gene decoder's costs of the checkpoint in --out on the held-out genes",
+    )
     data = parser.add_argument_group("data", "Instead of what the recipe says about its first genome.")
     data.add_argument(
         "--data", type=Path, metavar="DIR", help="where relative paths start (default: the recipe's folder)"
@@ -65,27 +82,57 @@ def run(args: argparse.Namespace) -> int:
     from segnt_tools.training.run import RunOptions, choose_training_device, choose_training_precision, train
 
     device = choose_training_device(args.device)
-    outcome = train(
-        recipe,
-        RunOptions(
-            recipe=args.recipe,
-            data=args.data or args.recipe.parent,
-            out=args.out,
-            device=device,
-            precision=choose_training_precision(args.precision, device),
-            minutes=args.minutes,
-            threads=args.threads,
-        ),
+    options = RunOptions(
+        recipe=args.recipe,
+        data=args.data or args.recipe.parent,
+        out=args.out,
+        device=device,
+        precision=choose_training_precision(args.precision, device),
+        minutes=args.minutes,
+        threads=args.threads,
     )
-    values = {
-        "stopped": outcome.stopped,
-        "steps": outcome.position.step,
-        "bases": outcome.position.bases,
-        "best_step": outcome.position.best_step,
-        "validation": outcome.validation,
-    }
-    write_report(args.json, "train", values)
+    values: dict[str, Any] = {}
+    if not args.calibrate:
+        outcome = train(recipe, options)
+        values = {
+            "stopped": outcome.stopped,
+            "steps": outcome.position.step,
+            "bases": outcome.position.bases,
+            "best_step": outcome.position.best_step,
+            "validation": outcome.validation,
+        }
+    if os.environ.get("RANK", "0") == "0":
+        values["calibration"] = _calibrate(recipe, options)
+        write_report(args.json, "train", values)
     return 0
+
+
+def _calibrate(recipe: Recipe, options: RunOptions) -> dict[str, Any] | None:
+    """Fit the gene decoder where the recipe wants it, and say what it brought."""
+    from segnt_tools.training.run import calibrate_checkpoint
+
+    if recipe.loss.kind != "classes" or not recipe.calibration.rounds:
+        return None
+    result = calibrate_checkpoint(recipe, options, _CodingF1())
+    if result is None:
+        logger.info("nothing is held out: the gene decoder keeps its costs")
+        return None
+    for name, before in result.before.items():
+        logger.info(f"held-out {name} F1 {before:.4f}, with fitted costs {result.after[name]:.4f}")
+    return {"bases": result.bases, "before": result.before, "after": result.after}
+
+
+class _CodingF1:
+    """F1 by level as segnt evaluate has it, coding parts only, all isoforms."""
+
+    def levels(self, truth: Sequence[Gene], called: Sequence[Gene], stretches: Sequence[Stretch]) -> dict[str, float]:
+        """See training.calibration.Judge."""
+        regions: dict[str, list[tuple[int, int]]] = {}
+        for stretch in stretches:
+            regions.setdefault(stretch.contig, []).append((stretch.start, stretch.end))
+        arrays = {contig: np.array(sorted(places), dtype=np.int64) for contig, places in regions.items()}
+        scores = compare_genes(truth, called, arrays, "cds").levels
+        return {name: scores[name].f1 or 0.0 for name in ("nucleotide", "exon", "intron", "gene")}
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -172,6 +172,21 @@ class ValidationRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationRecipe:
+    """How the gene decoder's costs are fitted on held-out genes after training (classes only).
+
+    Attributes:
+        rounds: passes over all costs; 0 to leave them as they are.
+        bases: most held-out bases to fit on.
+        minutes: time after which the search ends where it is; 0 for no limit.
+    """
+
+    rounds: int = 2
+    bases: int = 1_500_000
+    minutes: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class CardRecipe:
     """What the card says about the checkpoint.
 
@@ -214,6 +229,7 @@ class Recipe:
     optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     validation: ValidationRecipe = field(default_factory=ValidationRecipe)
+    calibration: CalibrationRecipe = field(default_factory=CalibrationRecipe)
     card: CardRecipe = field(default_factory=CardRecipe)
 
     @property

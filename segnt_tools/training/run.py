@@ -19,16 +19,29 @@ from torch import Tensor
 from segnt_tools import __version__
 from segnt_tools.errors import CheckpointError, RecipeError, UsageError
 from segnt_tools.files import output_folder, write_text
+from segnt_tools.genes.parameters import GeneParameters, parameters_of
+from segnt_tools.gff.genemodel import Gene
+from segnt_tools.gff.reading import read_genes
 from segnt_tools.logs import logger
 from segnt_tools.models import codon_unet
 from segnt_tools.models.card import Card, DataSource
 from segnt_tools.models.checkpoints import open_checkpoint, write_checkpoint
-from segnt_tools.models.registry import choose_device, find_checkpoint
+from segnt_tools.models.registry import choose_device, find_checkpoint, load_model
+from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.tracks.file import TracksReader
+from segnt_tools.training.calibration import (
+    Calibration,
+    Judge,
+    PredictedStretch,
+    calibrate,
+    predict_stretches,
+    shortened,
+)
 from segnt_tools.training.class_data import ClassSource
 from segnt_tools.training.class_task import ClassTask, intron_quantiles, knows_utr, learn_codon_table, load_source
 from segnt_tools.training.loop import Outcome, Position, Task, Trainer, make_fabric
 from segnt_tools.training.recipe import Recipe
+from segnt_tools.training.regions import split
 from segnt_tools.training.track_data import TrackSource, open_source
 from segnt_tools.training.track_task import TrackTask, track_network
 
@@ -90,6 +103,51 @@ def train(recipe: Recipe, options: RunOptions) -> Outcome:
         publish(outcome.weights, outcome.position, outcome.validation)
         logger.info(f"{outcome.stopped}; checkpoint in {folder}")
     return outcome
+
+
+def calibrate_checkpoint(recipe: Recipe, options: RunOptions, judge: Judge) -> Calibration | None:
+    """Fit the decoder's costs of a trained checkpoint on the recipe's held-out genes and write them into its card.
+
+    Returns:
+        What was fitted; None where nothing is held out.
+
+    Raises:
+        CheckpointError: the folder holds no checkpoint.
+    """
+    torch.set_num_threads(options.threads)
+    loaded = load_model(options.out, options.device, options.precision)
+    card = loaded.card
+    stretches: list[PredictedStretch] = []
+    truth: list[Gene] = []
+    with contextlib.ExitStack() as stack:
+        left = recipe.calibration.bases
+        for data in recipe.data:
+            assembly = stack.enter_context(Assembly.open(options.data / data.genome))
+            parts = split(data.train, data.validate, assembly.lengths, no_validation=data.no_validation)
+            chosen = shortened(parts.validate, left)
+            left -= sum(stretch.length for stretch in chosen)
+            stretches += predict_stretches(loaded, assembly, chosen)
+            contigs = {stretch.contig for stretch in chosen}
+            genes = read_genes(options.data / data.annotation, assembly.lengths)
+            truth += [g for g in genes if g.contig in contigs and "pseudo" not in g.type]
+        if not stretches:
+            return None
+        start = parameters_of(card.as_dict(), stranded=True)
+        result = calibrate(stretches, truth, judge, start, recipe.calibration)
+    defaults = GeneParameters().as_dict()
+    genes_of_card = {name: value for name, value in result.parameters.as_dict().items() if value != defaults[name]}
+    figures = {
+        "bases": result.bases,
+        "f1_before": _rounded(result.before),
+        "f1_after_on_the_same_bases": _rounded(result.after),
+    }
+    new = dataclasses.replace(card, genes=genes_of_card, metrics={**card.metrics, "calibration": figures})
+    new.write(options.out)
+    return result
+
+
+def _rounded(figures: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def _stored(weights: dict[str, Tensor], architecture: str) -> dict[str, Tensor]:
