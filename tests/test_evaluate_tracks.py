@@ -192,6 +192,14 @@ def test_bed_and_element_calls(case):
     assert elements(document)["exon"]["mcc"] == elements(document, 1)["exon"]["mcc"] == 1.0
 
 
+def test_calls_of_call_peaks(case):
+    out = case.folder / "peaks"
+    assert run(["call-peaks", str(case.tracks), "--out", str(out), "-q"]) == 0
+    document = case.evaluate(out / "elements.gff3", out / "elements.bed", "--names", "gff3,bed", "--elements", "exon")
+    assert elements(document)["exon"]["mcc"] > 0.2
+    assert elements(document)["exon"]["mcc"] == elements(document, 1)["exon"]["mcc"]
+
+
 GENES = """##gff-version 3
 chrA\tx\tgene\t101\t900\t.\t+\t.\tID=g;gene_biotype=protein_coding
 chrA\tx\tmRNA\t101\t900\t.\t+\t.\tID=t;Parent=g

@@ -433,6 +433,28 @@ def test_arabidopsis_against_its_rows(genomes, tmp_path):
     assert report["rates"]["gc_ag"] == pytest.approx(0.012, abs=2e-3)
 
 
+def test_human_regulatory_elements_against_their_rows(genomes, tmp_path):
+    folder = genomes / "human_hg19_regions"
+    beds = {
+        "CTCF-bound": ("ctcf_cpg_repeats.bed.gz", "CTCF"),
+        "enhancer_Tissue_specific": ("regulatory.bed.gz", "enhancer"),
+    }
+    out = tmp_path / "labels.h5"
+    options = [f"--bed={element}={folder / file}#{name}" for element, (file, name) in beds.items()]
+    arguments = ["labels", str(folder / "annotation.gff3.gz"), "--genome", str(folder / "genome.fa.gz"), *options]
+    assert run([*arguments, "--out", str(out), "-q"]) == 0
+    tracks = json.loads(out.with_suffix(".json").read_text())["tracks"]
+    assert list(tracks) == list(SEGMENTNT_ELEMENTS)
+    for element, (file, name) in beds.items():
+        with gzip.open(folder / file, "rt") as handle:
+            fields = [line.split("\t") for line in handle]
+        covered = {(row[0], p) for row in fields if row[3].strip() == name for p in range(int(row[1]), int(row[2]))}
+        assert tracks[element]["bases"] == len(covered)
+    with TracksReader(out) as reader:  # chr5 has no regulatory rows, so nothing is known of it
+        values = reader.values("chr5_124000000_126000000", 0, 1000, [reader.index("enhancer_Tissue_specific")])
+        assert set(values.ravel().tolist()) == {255}
+
+
 @pytest.mark.parametrize(
     ("name", "rates"),
     [

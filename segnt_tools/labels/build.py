@@ -200,7 +200,10 @@ def _report(labels: LabelSet, sources: LabelSources, places: Places) -> LabelRep
         report.starts += counts.starts
         report.stops += counts.stops
         report.frames += counts.frames
-        reasons = {reason: tally.count for reason, tally in sorted(annotation.report.dropped.items())}
+        reasons = {
+            f"{reason} (first: line {tally.line}, {tally.example})": tally.count
+            for reason, tally in sorted(annotation.report.dropped.items())
+        }
         reasons |= dict(sorted(annotation.dropped.items()))
         reasons |= {f"{kind}: no element": count for kind, count in sorted(annotation.report.other.items())}
         if annotation.report.bare:
