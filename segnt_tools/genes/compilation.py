@@ -11,21 +11,20 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def compiled(function: Function) -> Function:
-    """The function compiled by numba without the interpreter lock.
+    """The function compiled by numba without the interpreter lock; it may not make arrays, only use those it is given.
 
     numba keeps the machine code beside the package, in the user's cache folder or in NUMBA_CACHE_DIR, whichever can be
     written. Where none can (a read-only container without a home), compiling costs seconds in every run, which is
-    better than to fail.
+    better than to fail. Counting references to arrays that the caller holds anyway would cost more than the kernels'
+    work, so that it is switched off.
     """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "_nrt": False}
     try:
-        return cast(Function, numba.njit(nogil=True, cache=True)(function))
+        return cast(Function, numba.njit(cache=True, **options)(function))
     except RuntimeError:
-        return cast(Function, numba.njit(nogil=True)(function))
+        return cast(Function, numba.njit(**options)(function))
 
 
 def inlined(function: Function) -> Function:
-    """A part of a compiled function, compiled into each place that calls it.
-
-    Passing the kernels' tuples of arrays to a real function costs more than what most of these parts do.
-    """
-    return cast(Function, numba.njit(inline="always")(function))
+    """A small part of a compiled function, compiled into each place that calls it."""
+    return cast(Function, numba.njit(inline="always", error_model="numpy", _nrt=False)(function))

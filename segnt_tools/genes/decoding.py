@@ -283,7 +283,7 @@ def _new_nodes(capacity: int) -> Nodes:
 
 def _with_room(nodes: Nodes, forward: Forward) -> Nodes:
     """The nodes that live paths use, in a store at most half full."""
-    kept = _compact(nodes, forward)
+    kept = _compact(nodes, forward, np.zeros(int(nodes.count[0]), dtype=np.int64))
     nodes.count[0] = kept
     if 2 * kept + 2 * NODE_RESERVE < nodes.state.size:
         return nodes
@@ -295,10 +295,9 @@ def _with_room(nodes: Nodes, forward: Forward) -> Nodes:
 
 
 @compiled
-def _compact(nodes: Nodes, forward: Forward) -> int:
-    """Move nodes that any live path uses to the front, in order, and renumber all references."""
+def _compact(nodes: Nodes, forward: Forward, number: NDArray[np.int64]) -> int:
+    """Move nodes that any live path uses to the front, in order, and renumber all references; `number`: zeros."""
     count = nodes.count[0]
-    number = np.zeros(count, dtype=np.int64)
     for state in range(forward.score.size):
         if forward.score[state] > NEVER:
             if forward.node[state] >= 0:

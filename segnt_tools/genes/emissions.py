@@ -1,7 +1,7 @@
 """From tracks and sequence to the scores the gene machine decodes.
 
-Regions. A base of a state's kind is worth `region_weight x max(log probability, region_floor)` of the kind's track. What
-a model lacks is derived from what it has, first that fits:
+Regions. A base of a state's kind is worth `region_weight x max(log probability, region_floor)` of the kind's track.
+What a model lacks is derived from what it has, first that fits:
 
     kind         tracks
     CDS frame f  CDS_frame_f; CDS; the derived CDS
@@ -18,7 +18,7 @@ come from the sequence, as motifs, stop codons and the order of donors and accep
 Sites. A donor or acceptor is worth its track's logit at the marked base (parameters `donor_span` and so on), at least
 `site_floor`, plus bonus and cost of its class; only GT, GC and AT donors and AG and AC acceptors are candidates. Starts
 and stops likewise where there are start_codon and stop_codon tracks. Where there is no track for a site, its two sides
-vote: half the difference between the mean logit of the CDS (for splice sites: exon) over `contrast_bases` on both sides.
+vote: half the difference between the mean logits of the CDS (for splice sites: exon) over `contrast_bases` on each side.
 
 Unknown bases (N) and masked labels say nothing: 0 in every region, besides the cost of N in exons.
 """
@@ -133,7 +133,7 @@ class EvidencePlan:
         self.noncoding = self.strands[0].nc_exon >= 0
         self.has_utr = self.strands[0].five >= 0 and self.strands[0].three >= 0
         self.intergenic = self._intergenic_row()
-        self.scales = self._scales(parameters.calibration)
+        self._factors, self._biases = self._scales(parameters.calibration)
 
     @property
     def rows(self) -> int:
@@ -150,10 +150,7 @@ class EvidencePlan:
     def evidence(self, logits: FloatArray) -> FloatArray:
         """Rows of evidence of the logits of all tracks, shape (tracks, bases) to (rows, bases)."""
         result = np.empty((self.rows, logits.shape[1]), dtype=np.float32)
-        tracks = result[: len(self.tracks)]
-        np.clip(np.nan_to_num(logits, nan=0.0), -LOGIT_LIMIT, LOGIT_LIMIT, out=tracks)
-        for row, (temperature, bias) in self.scales.items():
-            tracks[row] = (tracks[row] - bias) / temperature
+        _scale_tracks(logits, self._factors, self._biases, result)
         for row, parts in enumerate(self._derived, start=len(self.tracks)):
             first, negated = parts[0]
             np.multiply(result[first], -1.0 if negated else 1.0, out=result[row])
@@ -214,13 +211,11 @@ class EvidencePlan:
                 parts.append((self._find("lncRNA", strand), True))
         return self._derive(*dict.fromkeys(parts))
 
-    def _scales(self, calibration: Mapping[str, tuple[float, float]]) -> dict[int, tuple[float, float]]:
-        """Temperature and bias by row; a name without strand speaks for the tracks of both."""
-        return {
-            row: calibration.get(track.name, calibration.get(track.element, (1.0, 0.0)))
-            for row, track in enumerate(self.tracks)
-            if track.name in calibration or track.element in calibration
-        }
+    def _scales(self, calibration: Mapping[str, tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
+        """Inverse temperature and bias of each track; a name without strand speaks for the tracks of both."""
+        pairs = [calibration.get(track.name, calibration.get(track.element, (1.0, 0.0))) for track in self.tracks]
+        values = np.array(pairs, dtype=np.float32).reshape(-1, 2)
+        return 1 / values[:, 0], values[:, 1].copy()
 
 
 def _all_rows(rows: StrandRows) -> tuple[int, ...]:
@@ -418,6 +413,17 @@ def _site_tables(plan: EvidencePlan, machine: StateMachine) -> SiteTables:
         leaves=np.stack([_codon_table(machine.refused[0]), _codon_table(backward)]),
         refused=np.stack([_codon_table(machine.refused[0]), _codon_table(machine.refused[1])]),
     )
+
+
+@compiled
+def _scale_tracks(logits: FloatArray, factors: FloatArray, biases: FloatArray, result: FloatArray) -> None:
+    """Clipped and calibrated logits in the first rows of the evidence; unknown ones become 0."""
+    for row in range(logits.shape[0]):
+        for base in range(logits.shape[1]):
+            logit = logits[row, base]
+            if np.isnan(logit):
+                logit = 0.0
+            result[row, base] = (min(max(logit, -LOGIT_LIMIT), LOGIT_LIMIT) - biases[row]) * factors[row]
 
 
 @compiled

@@ -26,6 +26,7 @@ ENTER = int(Site.ENTER)
 LEAVE = int(Site.LEAVE)
 SITES = len(Site)
 REFUSED = REFUSED_BIT
+SITE_BITS = (1 << REFUSED_BIT) - 1
 STRAND_BITS = (1 << SITES) - 1
 OPEN_BITS = 0b11 << OPEN_MAJOR
 CLOSE_BITS = 0b11 << CLOSE_MAJOR
@@ -123,6 +124,7 @@ class Backward(NamedTuple):
         history: (min_intron or min_exon + 1, S) relative scores at boundaries to the right, by boundary modulo.
         refused: (min_exon + 4, 2) whether a refused codon ends at a boundary to the right, likewise.
         end: (S,) relative score of the piece's end.
+        left: (S,) scratch: ways out at a boundary, minus infinity between boundaries.
     """
 
     score: NDArray[np.float64]
@@ -130,10 +132,7 @@ class Backward(NamedTuple):
     history: NDArray[np.float64]
     refused: NDArray[np.bool_]
     end: NDArray[np.float64]
-
-    def copy(self) -> Backward:
-        """A copy that later blocks do not change."""
-        return Backward(*(array.copy() for array in self))
+    left: NDArray[np.float64]
 
 
 def new_forward(tables: Tables, min_intron: int, min_exon: int, first: int) -> Forward:
@@ -165,6 +164,7 @@ def new_backward(tables: Tables, min_intron: int, min_exon: int, sums: NDArray[n
         history=np.tile(end, (max(min_intron, min_exon) + 1, 1)),
         refused=np.zeros((min_exon + 4, 2), dtype=np.bool_),
         end=end,
+        left=np.full(end.size, NEVER),
     )
 
 
@@ -447,37 +447,18 @@ def _best_sites(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row:
             _best_move(tables, forward, nodes, source, target, extra, boundary)
         if sites & CLOSE_BITS:
             _best_closes(tables, forward, nodes, rows, row, strand, sites)
-    for strand in range(2):
-        if (mask >> (REFUSED + strand)) & 1:
-            forward.score[tables.cds[strand, boundary % 3]] = NEVER
-            forward.refused[strand, boundary % 3] = boundary
-
-
-@compiled
-def free_exits(tables: Tables) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """States that a path may leave for intergenic anywhere, and the score of that."""
-    states = np.concatenate((tables.right, tables.noncoding))
-    scores = np.concatenate((tables.leave_right, np.zeros(2)))
-    reached = np.array([tables.enter_left[0] > NEVER] * 2 + [tables.enter_noncoding > NEVER] * 2)
-    return states[reached], scores[reached]
-
-
-@compiled
-def free_entries(tables: Tables) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """States that a path may enter from intergenic anywhere, and the score of that."""
-    states = np.concatenate((tables.left, tables.noncoding))
-    scores = np.concatenate((tables.enter_left, np.full(2, tables.enter_noncoding)))
-    return states[scores > NEVER], scores[scores > NEVER]
 
 
 @inlined
 def waiting(forward: Forward, boundary: int, min_intron: int, min_exon: int) -> bool:
     """Whether a queue entry reaches its minimum length at a boundary."""
-    head, tail = forward.intron_ends
-    if head < tail and forward.intron_entries[head % forward.intron_scores.size, BOUNDARY] + min_intron <= boundary:
+    head = forward.intron_ends[HEAD]
+    oldest = forward.intron_entries[head % forward.intron_scores.size, BOUNDARY]
+    if head < forward.intron_ends[TAIL] and oldest + min_intron <= boundary:
         return True
-    head, tail = forward.exon_ends
-    return head < tail and forward.exon_entries[head % forward.exon_scores.size, BOUNDARY] + min_exon <= boundary
+    head = forward.exon_ends[HEAD]
+    oldest = forward.exon_entries[head % forward.exon_scores.size, BOUNDARY]
+    return head < forward.exon_ends[TAIL] and oldest + min_exon <= boundary
 
 
 @compiled
@@ -492,8 +473,8 @@ def best_rows(tables: Tables, rows: Rows, row: int, forward: Forward, nodes: Nod
     since, parent, node = forward.since, forward.parent, forward.node
     region_rows, mask = rows.region, rows.mask
     start, first, last = rows.start, rows.first, rows.last
-    exits, exit_scores = free_exits(tables)
-    entries, entry_scores = free_entries(tables)
+    exits, exit_scores = tables.exits, tables.exit_scores
+    entries, entry_scores = tables.entries, tables.entry_scores
     kinds = sums.size
     for r in range(row, mask.size):
         if nodes.count[0] + reserve > nodes.state.size:
@@ -506,8 +487,13 @@ def best_rows(tables: Tables, rows: Rows, row: int, forward: Forward, nodes: Nod
                 source = exits[i]
                 if score[source] + sums[region[source]] + exit_scores[i] > score[0] + sums[0]:
                     _best_move(tables, forward, nodes, source, 0, exit_scores[i], boundary)
-        if mask[r]:
+        if mask[r] & SITE_BITS:
             _best_sites(tables, forward, nodes, rows, r)
+        if mask[r] > SITE_BITS:
+            for strand in range(2):
+                if (mask[r] >> (REFUSED + strand)) & 1:
+                    score[tables.cds[strand, boundary % 3]] = NEVER
+                    forward.refused[strand, boundary % 3] = boundary
         if boundary < last:
             from_intergenic = score[0] + sums[0]
             for i in range(entries.size):

@@ -5,9 +5,9 @@ Scores (column 6), all from sums over every path of the machine at the card's `s
     CDS part    probability of this coding part: both ends and the frame
     exon        probability of the whole exon with its inner ends and its coding part; where an exon ends in a UTR's
                 outer end, that end is free, because transcripts begin and end at no sharp place
-    mRNA        probability of the whole chain of coding parts, as it is; lnc_RNA: of the chain of exons, outer ends free
-    gene        mean over its coding (lncRNA: exonic) bases of the probability that a base is coding on that strand and in
-                that frame, sampled in the middle of each part; at least the mRNA's
+    mRNA        probability of the whole chain of coding parts; lnc_RNA: of the chain of exons, outer ends free
+    gene        mean over its coding (lncRNA: exonic) bases of the probability that a base is coding on that strand
+                and in that frame, sampled in the middle of each part; at least the mRNA's
 """
 
 from __future__ import annotations

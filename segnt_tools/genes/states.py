@@ -38,7 +38,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -172,6 +172,8 @@ class Tables(NamedTuple):
         enter_cds, leave_cds: (2,) intergenic to CDS, CDS to intergenic, besides the site.
         utr_intron: score of an intron in a UTR, besides its sites.
         enter_noncoding: intergenic to lncRNA exon.
+        exits, exit_scores: states that a path may leave for intergenic anywhere, and the score of that.
+        entries, entry_scores: states that a path may enter from intergenic anywhere, and the score of that.
     """
 
     region: NDArray[np.int64]
@@ -196,6 +198,10 @@ class Tables(NamedTuple):
     leave_cds: NDArray[np.float64]
     utr_intron: float
     enter_noncoding: float
+    exits: NDArray[np.int64]
+    exit_scores: NDArray[np.float64]
+    entries: NDArray[np.int64]
+    entry_scores: NDArray[np.float64]
 
     def scaled(self, factor: float) -> Tables:
         """The same machine with all scores multiplied by a factor (an inverse temperature)."""
@@ -208,6 +214,8 @@ class Tables(NamedTuple):
             leave_cds=self.leave_cds * factor,
             utr_intron=self.utr_intron * factor,
             enter_noncoding=self.enter_noncoding * factor,
+            exit_scores=self.exit_scores * factor,
+            entry_scores=self.entry_scores * factor,
         )
 
 
@@ -297,7 +305,27 @@ class StateMachine:
             noncoding_intron=by_family(Kind.NC_INTRON),
             **self._memory_tables(),
             **self._scores(),
+            **self._free_moves(),
         )
+
+    def _free_moves(self) -> dict[str, NDArray[Any]]:
+        """Moves from and to intergenic that need no site."""
+        scores = self._scores()
+        enter_left, leave_right = np.asarray(scores["enter_left"]), np.asarray(scores["leave_right"])
+        exits, entries = [], []
+        for strand in (0, 1):
+            if self.parameters.utr:
+                exits.append((self.index(Kind.RIGHT_UTR, strand), float(leave_right[strand])))
+                entries.append((self.index(Kind.LEFT_UTR, strand), float(enter_left[strand])))
+            if self.noncoding:
+                exits.append((self.index(Kind.NC_EXON, strand), 0.0))
+                entries.append((self.index(Kind.NC_EXON, strand), self.parameters.lncrna_gene))
+        return {
+            "exits": np.array([state for state, _ in exits], dtype=np.int64),
+            "exit_scores": np.array([score for _, score in exits], dtype=np.float64),
+            "entries": np.array([state for state, _ in entries], dtype=np.int64),
+            "entry_scores": np.array([score for _, score in entries], dtype=np.float64),
+        }
 
     def _memory_tables(self) -> dict[str, NDArray[np.int64]]:
         most = max(len(memory) for memory in self.memories)
@@ -331,7 +359,7 @@ class StateMachine:
         }
 
     def _memory_after(self, strand: int, bases: tuple[int, ...]) -> int:
-        """Memory of the last bases before an intron; unknown bases make no codon a stop, so that they are permissive."""
+        """Memory of the last bases before an intron; unknown bases make no stop codon and are permissive."""
         if N in bases:
             return self.permissive(strand, len(bases))
         text = decode(np.array(bases, dtype=np.uint8))

@@ -8,8 +8,8 @@ the passes note what the posterior of a segment needs:
     backward  present: log mass of all continuations from each state just left of the boundary
               left:    log mass of those that leave the state at the boundary
 
-so that entered[a, s] + left[b, s] - total is the log posterior of the segment [a, b) in state s (for coding parts: if no
-refused codon lies inside), and present + present - total that of being in s at a boundary.
+so that entered[a, s] + left[b, s] - total is the log posterior of the segment [a, b) in state s (for coding parts: if
+no refused codon lies inside), and present + present - total that of being in s at a boundary.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from segnt_tools.genes.kernels import (
     OPEN_BITS,
     OPEN_MAJOR,
     REFUSED,
+    SITE_BITS,
     SITES,
     STATE,
     STRAND_BITS,
@@ -45,8 +46,6 @@ from segnt_tools.genes.kernels import (
     _next_codes,
     _push,
     _survives,
-    free_entries,
-    free_exits,
     waiting,
 )
 from segnt_tools.genes.states import Tables
@@ -224,10 +223,6 @@ def _sum_sites(tables: Tables, forward: Forward, rows: Rows, row: int, noted: ND
             _sum_move(tables, forward, source, target, extra, noted)
         if sites & CLOSE_BITS:
             _sum_closes(tables, forward, rows, row, strand, sites, noted)
-    for strand in range(2):
-        if (mask >> (REFUSED + strand)) & 1:
-            forward.score[tables.cds[strand, boundary % 3]] = NEVER
-            forward.refused[strand, boundary % 3] = boundary
 
 
 @compiled
@@ -245,12 +240,12 @@ def forward_rows(
         queries: boundaries to note, ascending; those outside the block are left alone.
         present, entered: (queries, S) to be filled, see above.
     """
-    nowhere = np.zeros(0)
     score, sums, region = forward.score, forward.sums, tables.region
+    nowhere = sums[:0]
     region_rows, mask = rows.region, rows.mask
     start, first, last = rows.start, rows.first, rows.last
-    exits, exit_scores = free_exits(tables)
-    entries, entry_scores = free_entries(tables)
+    exits, exit_scores = tables.exits, tables.exit_scores
+    entries, entry_scores = tables.entries, tables.entry_scores
     kinds = sums.size
     q = np.searchsorted(queries, start)
     for r in range(mask.size):
@@ -259,9 +254,10 @@ def forward_rows(
             _sum_activate(forward, boundary, rows.min_intron, rows.min_exon)
         noted = nowhere
         if q < queries.size and queries[q] == boundary:
-            present[q] = score
             noted = entered[q]
-            noted[:] = NEVER
+            for state in range(score.size):
+                present[q, state] = score[state]
+                noted[state] = NEVER
             q += 1
         if boundary > first:
             for i in range(exits.size):
@@ -269,8 +265,13 @@ def forward_rows(
                 leaving = score[source] + sums[region[source]] + exit_scores[i] - sums[0]
                 if leaving > NEVER:
                     score[0] = _log_sum(score[0], leaving)
-        if mask[r]:
+        if mask[r] & SITE_BITS:
             _sum_sites(tables, forward, rows, r, noted)
+        if mask[r] > SITE_BITS:
+            for strand in range(2):
+                if (mask[r] >> (REFUSED + strand)) & 1:
+                    score[tables.cds[strand, boundary % 3]] = NEVER
+                    forward.refused[strand, boundary % 3] = boundary
         if boundary < last:
             from_intergenic = score[0] + sums[0]
             for i in range(entries.size):
@@ -413,8 +414,7 @@ def _leave_exits(
 def _site_exits(
     tables: Tables, backward: Backward, rows: Rows, row: int, intergenic: float, left: NDArray[np.float64]
 ) -> None:
-    """Ways out of all states but intergenic at a boundary with sites; refuses codons that end there."""
-    boundary = rows.start + row
+    """Ways out of all states but intergenic at a boundary with sites."""
     mask = rows.mask[row]
     for strand in range(2):
         sites = (mask >> (strand * SITES)) & STRAND_BITS
@@ -424,11 +424,6 @@ def _site_exits(
             _open_exits(tables, backward, rows, row, strand, sites, left)
         if sites & CLOSE_BITS:
             _close_exits(tables, backward, rows, row, strand, sites, left)
-    for strand in range(2):
-        refused = (mask >> (REFUSED + strand)) & 1
-        backward.refused[boundary % backward.refused.shape[0], strand] = refused != 0
-        if refused:
-            backward.score[tables.cds[strand, boundary % 3]] = NEVER
 
 
 @compiled
@@ -445,16 +440,16 @@ def backward_rows(
     history, refused = backward.history, backward.refused
     region_rows, mask = rows.region, rows.mask
     start, first, last = rows.start, rows.first, rows.last
-    exits, exit_scores = free_exits(tables)
-    entries, entry_scores = free_entries(tables)
+    exits, exit_scores = tables.exits, tables.exit_scores
+    entries, entry_scores = tables.entries, tables.entry_scores
     states, kinds = region.size, sums.size
-    left = np.full(states, NEVER)
+    left = backward.left
     q = np.searchsorted(queries, start + mask.size) - 1
     for r in range(mask.size - 1, -1, -1):
         boundary = start + r
         for kind in range(kinds):
             sums[kind] -= region_rows[r, kind]
-        if mask[r]:
+        if mask[r] & SITE_BITS:
             for strand in range(2):
                 sites = (mask[r] >> (strand * SITES)) & STRAND_BITS
                 if sites & ENTER_BIT:
@@ -468,18 +463,23 @@ def backward_rows(
             for i in range(exits.size):
                 source = exits[i]
                 left[source] = _log_sum(left[source], exit_scores[i] + intergenic + sums[region[source]] - sums[0])
-        if mask[r]:
+        if mask[r] & SITE_BITS:
             _site_exits(tables, backward, rows, r, intergenic, left)
-        else:
-            refused[boundary % refused.shape[0]] = False
-        if q >= 0 and queries[q] == boundary:
-            left_at[q] = left
+        for strand in range(2):
+            ends = (mask[r] >> (REFUSED + strand)) & 1
+            refused[boundary % refused.shape[0], strand] = ends != 0
+            if ends:
+                stay[tables.cds[strand, boundary % 3]] = NEVER
+        asked = q >= 0 and queries[q] == boundary
         slot = boundary % history.shape[0]
         for state in range(states):
+            if asked:
+                left_at[q, state] = left[state]
             if left[state] > NEVER:
                 stay[state] = _log_sum(stay[state], left[state])
                 left[state] = NEVER
             history[slot, state] = stay[state]
-        if q >= 0 and queries[q] == boundary:
-            present[q] = stay
+            if asked:
+                present[q, state] = stay[state]
+        if asked:
             q -= 1
