@@ -102,8 +102,10 @@ def test_outside_validators_accept_the_gff3(finished: Path, small: Path, tmp_pat
         text=True,
         check=True,
     )
-    models = (finished / "genes.gff3").read_text().count("\tmRNA\t")
-    assert kept.stdout.count("\tmRNA\t") + kept.stdout.count("\ttranscript\t") == models
+    models = [line for line in (finished / "genes.gff3").read_text().splitlines() if "\tmRNA\t" in line]
+    complete = sum("partial=true" not in line for line in models)  # -J drops what lacks a start or a stop
+    assert complete > 5
+    assert kept.stdout.count("\tmRNA\t") + kept.stdout.count("\ttranscript\t") >= complete
 
 
 @pytest.mark.slow

@@ -102,7 +102,10 @@ def test_failures_have_a_status_and_a_message(
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_ends_a_run_cleanly(tmp_path: Path, number: int, status: int) -> None:
     out = tmp_path / "t.h5"
+    # A shell's background jobs ignore SIGINT, and so would what they start.
+    ignoring = signal.signal(signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen([SEGNT, "predict", DEMO, "--out", out], stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, ignoring)
     while not list(tmp_path.iterdir()):
         time.sleep(0.05)
         assert process.poll() is None
