@@ -39,7 +39,7 @@ def _comparison(
         if not key.startswith("calls_"):
             texts = (found[key].text if key in found else "\N{EN DASH}" for found in known)
             rows.append((label, *texts))
-    yield table("Numbers of all runs", ("", *(run.name for run in runs)), rows, numeric=range(1, len(runs) + 1))
+    yield table("Numbers of all runs", ("What", *(run.name for run in runs)), rows, numeric=range(1, len(runs) + 1))
     yield from _element_counts(runs)
     inner = replace(place, level=place.level)
     assemblies = {run.name: run.assembly.descending for run in runs if run.assembly and run.assembly.contigs}

@@ -141,8 +141,8 @@ def _distinct(chosen: Iterator[tuple[str, str, int]], genes: GeneNumbers, assemb
 
 
 def _chosen_calls(elements: ElementNumbers, assembly: AssemblyNumbers) -> list[Locus]:
-    loci = []
-    for calls in sorted(elements.calls, key=lambda one: -one.intervals.count)[:3]:
+    loci: list[Locus] = []
+    for calls in sorted(elements.calls, key=lambda one: -one.intervals.count):
         best = int(np.argmax(np.nan_to_num(calls.scores)))
         at = int(calls.intervals.starts[best])
         contig = int(np.searchsorted(assembly.axis.offsets, at, side="right")) - 1
@@ -150,8 +150,13 @@ def _chosen_calls(elements: ElementNumbers, assembly: AssemblyNumbers) -> list[L
         start, end = at - shift, int(calls.intervals.ends[best]) - shift
         region = surroundings(assembly.axis.names[contig], start, end, int(assembly.axis.lengths[contig]), 3000)
         reason = f"There are no gene models; this is the best-scoring call of {calls.name}."
-        loci.append(Locus(f"Best {calls.name}", reason, region))
-    return loci
+        if not any(_overlap(region, other.region) for other in loci):
+            loci.append(Locus(f"Best {calls.name}", reason, region))
+    return loci[:3]
+
+
+def _overlap(one: Region, other: Region) -> bool:
+    return one.contig == other.contig and one.start < other.end and other.start < one.end
 
 
 def surroundings(contig: str, start: int, end: int, length: int, least: int = 1000) -> Region:

@@ -148,7 +148,7 @@ def _lanes(panel: _Panel, genes: Sequence[Gene], crowded: bool) -> list[tuple[in
 def _name(gene: Gene) -> str:
     name = gene.attributes.get("Name", (gene.id,))[0].removeprefix("gene-")
     score = score_of(gene)
-    return name if np.isnan(score) else f"{name}  {score:.2f}"
+    return name if np.isnan(score) else f"{name} ({score:.2f})"
 
 
 def _model(panel: _Panel, gene: Gene, transcript: Transcript, top: float, colour: str, crowded: bool) -> None:

@@ -468,7 +468,9 @@ def _overlaps(elements: ElementNumbers, place: Place) -> Iterator[str]:
             for other, share in zip(names, shares, strict=True)
         ]
         rows.append((name, *cells))
-    yield table("Per cent of the row element's bases that the column element covers", ("", *names), rows, kind="heat")
+    yield table(
+        "Per cent of the row element's bases that the column element covers", ("Element", *names), rows, kind="heat"
+    )
 
 
 # --- loci
