@@ -319,8 +319,11 @@ def test_written_gff3_passes_gt_with_sequence_ontology(genomes, tmp_path, name):
     lengths = lengths_of(folder)
     genes = read_genes(folder / "annotation.gff3.gz", lengths)
     # Types are kept as given. Some annotations have an mRNA below a pseudogene, which the ontology does not allow, or
-    # lncRNA, a name that is younger than the ontology of Debian's genometools.
-    allowed = [one for one in genes if one.type != "pseudogene" and all(t.type != "lncRNA" for t in one.transcripts)]
+    # lncRNA, a name younger than the ontology of Debian's genometools, whose type checker crashes on antisense_RNA.
+    unknown = {"lncRNA", "antisense_RNA"}
+    allowed = [
+        one for one in genes if one.type != "pseudogene" and not unknown & {each.type for each in one.transcripts}
+    ]
     assert len(allowed) > 0.8 * len(genes)
     for kept, options in ((genes, []), (allowed, ["-typecheck", "so"])):
         write_gff3(tmp_path / "a.gff3", kept, lengths)
