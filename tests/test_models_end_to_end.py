@@ -60,25 +60,42 @@ def _expected(model, sequence: str) -> np.ndarray:
     return out
 
 
+def _predicted(tmp_path: Path, folder: Path, precision: str) -> dict[str, tuple[np.ndarray, list[str]]]:
+    """Probabilities and track names of every contig, through segnt predict and segnt tracks export."""
+    fasta, tracks, out = tmp_path / "assembly.fa", tmp_path / f"{precision}.h5", tmp_path / f"npz_{precision}"
+    fasta.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in _contigs().items()))
+    options = ["--window", str(WINDOW), "--overlap", str(OVERLAP), "--precision", precision, "--device", "cpu"]
+    common = ["--track-dtype", "float32", "--threads", "1", "--quiet"]
+    assert run(["predict", str(fasta), "--model", str(folder), "--out", str(tracks), *options, *common]) == 0
+    assert run(["tracks", "export", str(tracks), "--format", "npz", "--out", str(out), "--quiet"]) == 0
+    found = {}
+    for name in _contigs():
+        with np.load(next(out.glob(f"*{name}*.npz"))) as exported:
+            found[name] = exported["probability"], list(exported["tracks"])
+    return found
+
+
 @pytest.mark.parametrize("layout", ["hugging-face", "jax", "own"])
 def test_predict_equals_the_model_window_by_window(tmp_path, layout):
     folder = tiny_checkpoints.WRITERS[layout](tmp_path / "checkpoint")
-    fasta = tmp_path / "assembly.fa"
-    contigs = _contigs()
-    fasta.write_text("".join(f">{name}\n{sequence}\n" for name, sequence in contigs.items()))
-    tracks = tmp_path / "tracks.h5"
-    options = ["--window", str(WINDOW), "--overlap", str(OVERLAP), "--precision", "float32", "--device", "cpu"]
-    common = ["--track-dtype", "float32", "--threads", "1", "--quiet"]
-    assert run(["predict", str(fasta), "--model", str(folder), "--out", str(tracks), *options, *common]) == 0
-    assert run(["tracks", "export", str(tracks), "--format", "npz", "--out", str(tmp_path / "npz"), "--quiet"]) == 0
+    predicted = _predicted(tmp_path, folder, "float32")
     card, tensors = open_checkpoint(folder)
     model = build(card).eval()
     model.load_state_dict(tensors)
-    for name, sequence in contigs.items():
-        with np.load(next((tmp_path / "npz").glob(f"*{name}*.npz"))) as exported:
-            got, names = exported["probability"], list(exported["tracks"])
+    for name, sequence in _contigs().items():
+        got, names = predicted[name]
         assert names == tiny_checkpoints.FEATURES
         wanted = _expected(model, sequence)
         assert got.shape == wanted.shape
         assert wanted.std() > 0.2
         assert np.abs(got - wanted).max() <= 1e-5
+
+
+@pytest.mark.parametrize(("precision", "worst"), [("bfloat16", 0.1), ("float16", 0.02)])
+def test_reduced_precision_from_end_to_end(tmp_path, precision, worst):
+    folder = tiny_checkpoints.write_hugging_face(tmp_path / "checkpoint")
+    wanted, got = (_predicted(tmp_path, folder, name) for name in ("float32", precision))
+    for name in wanted:
+        difference = np.abs(got[name][0] - wanted[name][0])
+        assert 0 < difference.max() <= worst
+        assert difference.mean() <= worst / 10

@@ -4,7 +4,7 @@ For tests of reading, converting and predicting end to end, also from Galaxy and
 
     python tests/tiny_checkpoints.py FOLDER --layout hugging-face|jax|own [--seed 1]
 
-The weights mean nothing; the last layer is scaled so that probabilities spread over 0 to 1. The names are spelled out
+The weights mean nothing, but probabilities spread over 0 to 1 (logits of standard deviation 2). Names are spelled out
 here once more, independently of the tables that read them.
 """
 
@@ -85,7 +85,7 @@ def jax_tree(seed: int = 1) -> dict[str, dict[str, np.ndarray]]:
             tree[f"{unet}/upsample_block_{i}/~/conv_transpose{j}"] = {"w": weight, "b": vector(after)}
     for j in range(2):
         tree[f"{unet}/final_conv1_d/~/conv{j}"] = {"w": matrix(3, WIDTH, WIDTH, scale=1.5), "b": vector(WIDTH)}
-    tree["u_net_head/~/fc"] = linear(WIDTH, 6 * len(FEATURES) * 2, scale=8.0)
+    tree["u_net_head/~/fc"] = linear(WIDTH, 6 * len(FEATURES) * 2)
     return tree
 
 
