@@ -138,7 +138,12 @@ def test_gtf_gives_the_same_as_gff3(tmp_path):
     gff3, gtf = tmp_path / "a.gff3", tmp_path / "a.gtf.gz"
     gff3.write_text("##gff-version 3\n" + gff3_gene())
     attributes = 'gene_id "g"; transcript_id "t"; gene_type "protein_coding"; level 2;'
-    body = rows("exon", EXONS, attributes) + rows("CDS", [(4, 9), (20, 23), (36, 37)], attributes, phases=[0, 1, 1])
+    body = rows("gene", [(2, 43)], 'gene_id "g"; gene_type "protein_coding"; level 2;')
+    body += (
+        rows("transcript", [(2, 43)], attributes)
+        + rows("exon", EXONS, attributes)
+        + rows("CDS", [(4, 9), (20, 23), (36, 37)], attributes, phases=[0, 1, 1])
+    )
     body += rows("stop_codon", [(37, 40)], attributes)
     gtf.write_bytes(gzip.compress(body.encode()))
     from_gff3 = labels(tmp_path, genome, str(gff3), "--extended")

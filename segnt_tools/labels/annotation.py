@@ -114,7 +114,7 @@ class _Reader:
         assembler = self._assembler(features)
         loose: dict[str, list[Feature]] = defaultdict(list)
         for feature in self._placed(features):
-            if is_loose(feature) and features.dialect is Dialect.GFF3:
+            if is_loose(feature):
                 loose[feature.seqid].append(feature)
             else:
                 self._take(assembler, [feature])

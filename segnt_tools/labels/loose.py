@@ -1,4 +1,4 @@
-"""Rows that do not say to which transcript they belong (no ID, Parent or transcript_id), taken gene by gene.
+"""Rows that do not say to which transcript they belong (no ID, Parent, gene_id or transcript_id), taken gene by gene.
 
 Some published extracts of GENCODE keep gene names only. Most labels follow all the same; where isoforms cannot be told
 apart, what could be either is masked:
@@ -31,9 +31,12 @@ _FIVE = frozenset(("five_prime_UTR", "five_prime_utr", "5UTR"))
 _THREE = frozenset(("three_prime_UTR", "three_prime_utr", "3UTR"))
 
 
+_LINKS = ("ID", "Parent", "transcript_id", "gene_id")
+
+
 def is_loose(feature: Feature) -> bool:
     """Whether a row is part of a gene model but linked to nothing."""
-    if "ID" in feature.attributes or "Parent" in feature.attributes or "transcript_id" in feature.attributes:
+    if any(link in feature.attributes for link in _LINKS):
         return False
     kind = feature.type
     return part_kind(kind) is not None or is_gene_type(kind) or is_transcript_type(kind)
@@ -82,7 +85,7 @@ class LooseLabels:
         if self._rules.drop_level_3 and feature.attributes.get("level") == ("3",):
             self._dropped["row of level 3 (automatic annotation)"] += 1
             return
-        name = feature.first("gene_name", "gene_id", "gene", "Name") or f"{feature.start}-{feature.end}"
+        name = feature.first("gene_name", "gene", "Name") or f"{feature.start}-{feature.end}"
         gene = self._genes[name, feature.strand]
         kind = "gene" if is_gene_type(feature.type) else feature.type
         gene.rows["transcript" if is_transcript_type(kind) else kind].append((feature.start, feature.end))
@@ -105,7 +108,7 @@ class LooseLabels:
             self._counts.lncrna += 1
             lncrna = rows["exon"] if self._rules.lncrna_exons else spans
             self._collector.add_all(contig, "lncRNA", strand, lncrna)
-        if rows["CDS"] or self._rules.whose is Whose.ALL:
+        if rows["CDS"] or (rows["exon"] and self._rules.whose is Whose.ALL):
             self._structure(contig, strand, rows)
         if rows["CDS"]:
             self._coding(contig, strand, rows)
