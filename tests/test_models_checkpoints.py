@@ -334,6 +334,9 @@ def test_first_tensor_missing(hugging_face):
         ("num_attention_heads", 5, "how many heads"),
         ("features", ["exon"], "names 1 features"),
         ("features", None, None),
+        ("rescaling_factor", "two", "rescaling_factor of its configuration is no number"),
+        ("layer_norm_eps", [1], "layer_norm_eps of its configuration is no number"),
+        ("num_attention_heads", 32, "cannot be rotated"),
     ],
 )
 def test_configuration_that_contradicts(hugging_face, key, value, said):
@@ -344,6 +347,18 @@ def test_configuration_that_contradicts(hugging_face, key, value, said):
         return
     with pytest.raises(CheckpointError, match=said):
         open_checkpoint(hugging_face)
+
+
+def test_card_that_makes_no_model(hugging_face, tmp_path):
+    card, tensors = open_checkpoint(hugging_face)
+    write_checkpoint(tmp_path / "own", card, tensors)
+    file = tmp_path / "own" / "card.json"
+    values = json.loads(file.read_text())
+    for change in ({"width": "wide"}, {"layers": None}, {"width": -1}):
+        encoder = {**values["config"]["encoder"], **change}
+        file.write_text(json.dumps({**values, "config": {**values["config"], "encoder": encoder}}))
+        with pytest.raises(CheckpointError, match="makes no segment_nt"):
+            open_checkpoint(tmp_path / "own")
 
 
 def test_no_checkpoint(tmp_path):

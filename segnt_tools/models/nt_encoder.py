@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segnt_tools.errors import UsageError
+from segnt_tools.errors import CheckpointError
 from segnt_tools.models.tokenizer import MASK, PAD
 
 PRETRAINING_TOKENS = 2048
@@ -192,7 +192,7 @@ class NTEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         if config.head_width % 2:
-            raise UsageError(f"heads of {config.head_width} channels cannot be rotated in pairs")
+            raise CheckpointError(f"heads of {config.head_width} channels cannot be rotated in pairs")
         self.config = config
         self.embed = nn.Embedding(config.vocabulary, config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))

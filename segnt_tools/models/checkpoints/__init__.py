@@ -52,7 +52,7 @@ def open_checkpoint(folder: str | Path, name: str | None = None) -> tuple[Card, 
     else:
         interpreted = interpret(read_foreign(layout, place), name)
         card, tensors, unknown = interpreted.card, interpreted.tensors, interpreted.unknown
-    _check_against(_empty_model(card).state_dict(), tensors, unknown, layout, place, card.architecture)
+    _check_against(_empty_model(card, place).state_dict(), tensors, unknown, layout, place, card.architecture)
     return card, tensors
 
 
@@ -103,10 +103,13 @@ def weights_sha256(file: Path) -> str:
         raise CheckpointError("is missing", file=file) from None
 
 
-def _empty_model(card: Card) -> torch.nn.Module:
+def _empty_model(card: Card, folder: Path) -> torch.nn.Module:
     """The card's model without memory for its weights."""
-    with torch.device("meta"), Uninitialised():
-        return build(card)
+    try:
+        with torch.device("meta"), Uninitialised():
+            return build(card)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise CheckpointError(f"its configuration makes no {card.architecture}: {error}", file=folder) from error
 
 
 def _check_against(

@@ -201,7 +201,7 @@ def _encoder_config(ours: Tensors, foreign: Foreign) -> EncoderConfig:
             hint="hyperparams.json (JAX) or config.json (Hugging Face) must lie beside the weights",
         )
     jax = foreign.layout is Layout.JAX
-    share = float(config.get("masking_ratio", 0)) * float(config.get("masking_prob", 0)) if jax else 0.15 * 0.8
+    share = _number(foreign, "masking_ratio", 0.0) * _number(foreign, "masking_prob", 0.0) if jax else 0.15 * 0.8
     return EncoderConfig(
         vocabulary=vocabulary,
         width=width,
@@ -209,11 +209,21 @@ def _encoder_config(ours: Tensors, foreign: Foreign) -> EncoderConfig:
         heads=heads,
         head_width=inner // heads,
         ffn_width=ours["encoder.blocks.0.ffn.out.weight"].shape[1],
-        norm_eps=_JAX_EPS if jax else float(config.get("layer_norm_eps", 1e-12)),
+        norm_eps=_JAX_EPS if jax else _number(foreign, "layer_norm_eps", 1e-12),
         rescaling_factor=_stored_rescaling(foreign, inner // heads),
         token_dropout=bool(config.get("token_dropout", False)),
         masked_share=share,
     )
+
+
+def _number(foreign: Foreign, key: str, default: float) -> float:
+    """A number of the configuration; the default where it is absent or null."""
+    value = foreign.config.get(key)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise CheckpointError(f"{key} of its configuration is no number", file=foreign.folder)
+    return float(value)
 
 
 def _refuse_other_encoders(config: Mapping[str, Any], foreign: Foreign) -> None:
@@ -240,9 +250,8 @@ def _refuse_other_encoders(config: Mapping[str, Any], foreign: Foreign) -> None:
 
 def _stored_rescaling(foreign: Foreign, head_width: int) -> float | None:
     """The stretch of the rotary base; from stored frequencies where an old upload left it out of its configuration."""
-    value = foreign.config.get("rescaling_factor")
-    if value is not None:
-        return float(value)
+    if foreign.config.get("rescaling_factor") is not None:
+        return _number(foreign, "rescaling_factor", 1.0)
     stored = next((t for name, t in foreign.tensors.items() if name.endswith("rotary_embeddings.inv_freq")), None)
     if stored is None or stored.numel() < 2:
         return None
