@@ -91,7 +91,7 @@ def split(
 def _last_tenth(lengths: Mapping[str, int], chosen: Sequence[Stretch]) -> list[Stretch]:
     """The last stretches that hold a tenth of the bases; the last tenth of the only one where there is one."""
     pool = list(chosen) or [Stretch(name, 0, length) for name, length in lengths.items()]
-    wanted = HELD_OUT_SHARE * sum(stretch.length for stretch in pool)
+    wanted = round(HELD_OUT_SHARE * sum(stretch.length for stretch in pool))
     held: list[Stretch] = []
     for stretch in reversed(pool):
         missing = wanted - sum(h.length for h in held)
@@ -100,7 +100,7 @@ def _last_tenth(lengths: Mapping[str, int], chosen: Sequence[Stretch]) -> list[S
         if stretch.length <= 1.5 * missing:
             held.append(stretch)
         else:
-            held.append(Stretch(stretch.contig, round(stretch.end - missing), stretch.end))
+            held.append(Stretch(stretch.contig, stretch.end - missing, stretch.end))
     return held
 
 
