@@ -10,7 +10,7 @@ include { PIPELINE_COMPLETION } from './subworkflows/local/utils_segnt'
 
 workflow {
     main:
-    PIPELINE_START(params.input, params.outdir)
+    PIPELINE_START(params)
     SEGNT(PIPELINE_START.out.samples)
-    PIPELINE_COMPLETION(SEGNT.out.versions)
+    PIPELINE_COMPLETION(SEGNT.out.versions, params.outdir)
 }

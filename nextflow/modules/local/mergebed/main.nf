@@ -14,9 +14,6 @@ process MERGEBED {
     tuple val(meta), path("${prefix}/elements.bed"), emit: bed
     tuple val("${task.process}"), val('sort'), eval("sort --version | sed -n '1s/.* //p'"), topic: versions, emit: versions_sort
 
-    when:
-    task.ext.when == null || task.ext.when
-
     script:
     prefix = task.ext.prefix ?: "${meta.id}"
     """

@@ -5,22 +5,21 @@
 
 workflow PIPELINE_START {
     take:
-    input // path of the samplesheet, from --input
-    outdir // path of the results, from --outdir
+    given // map: all parameters
 
     main:
-    def problems = check_params(params, "${projectDir}/nextflow_schema.json")
-    if (!input) {
+    def problems = check_params(given, "${projectDir}/nextflow_schema.json")
+    if (!given.input) {
         problems << "--input is missing: give a samplesheet (columns: ${sheet_columns().join(', ')})"
     }
-    if (!outdir) {
+    if (!given.outdir) {
         problems << "--outdir is missing: give the folder for the results"
     }
     if (problems) {
         error("${workflow.manifest.name} cannot start:\n  * ${problems.join('\n  * ')}\nSee docs/usage.md.")
     }
     samples = channel.fromList(
-        read_samplesheet(file(input), params.model, params.models_dir, embedded_models())
+        read_samplesheet(file(given.input), given.model, given.models_dir, embedded_models())
     )
 
     emit:
@@ -30,6 +29,7 @@ workflow PIPELINE_START {
 workflow PIPELINE_COMPLETION {
     take:
     versions // channel: [ process, tool, version ]
+    outdir // path of the results
 
     main:
     versions
@@ -37,19 +37,19 @@ workflow PIPELINE_COMPLETION {
         .unique()
         .collectFile(
             name: 'software_versions.yml',
-            storeDir: "${params.outdir}/pipeline_info",
+            storeDir: "${outdir}/pipeline_info",
             sort: true,
             newLine: true,
             seed: "Workflow:\n    ${workflow.manifest.name}: ${workflow.manifest.version}\n    Nextflow: ${workflow.nextflow.version}",
         )
 
-    workflow.onComplete { last_word() }
+    workflow.onComplete { last_word(outdir) }
 }
 
 // What a user reads last.
-def last_word() {
+def last_word(outdir) {
     if (workflow.success) {
-        log.info("Done. The results are in ${params.outdir}: one folder a sample; open report.html first.")
+        log.info("Done. The results are in ${outdir}: one folder a sample; open report.html first.")
     }
     else {
         log.info("Not finished. Mend what is said above and give the same command with -resume: it repeats only what is missing.")

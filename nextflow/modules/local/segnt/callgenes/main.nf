@@ -15,9 +15,6 @@ process SEGNT_CALLGENES {
     tuple val(meta), path("${prefix}.call-genes.json"), emit: json
     tuple val("${task.process}"), val('segnt_tools'), eval("segnt --version | cut -d' ' -f2"), topic: versions, emit: versions_segnt
 
-    when:
-    task.ext.when == null || task.ext.when
-
     script:
     def args = task.ext.args ?: ''
     def code = meta.genetic_code ? "--genetic-code ${meta.genetic_code}" : ''

@@ -16,9 +16,6 @@ process SEGNT_CALLPEAKS {
     tuple val(meta), path("${prefix}.call-peaks.json"), emit: json
     tuple val("${task.process}"), val('segnt_tools'), eval("segnt --version | cut -d' ' -f2"), topic: versions, emit: versions_segnt
 
-    when:
-    task.ext.when == null || task.ext.when
-
     script:
     def args = task.ext.args ?: ''
     prefix = task.ext.prefix ?: "${meta.id}.group_${String.format('%05d', meta.group)}"

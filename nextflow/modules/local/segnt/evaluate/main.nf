@@ -13,9 +13,6 @@ process SEGNT_EVALUATE {
     tuple val(meta), path("${prefix}/evaluate"), emit: folder
     tuple val("${task.process}"), val('segnt_tools'), eval("segnt --version | cut -d' ' -f2"), topic: versions, emit: versions_segnt
 
-    when:
-    task.ext.when == null || task.ext.when
-
     script:
     def args = task.ext.args ?: ''
     prefix = task.ext.prefix ?: "${meta.id}"

@@ -17,9 +17,6 @@ process SEGNT_MERGEGFF {
     tuple val(meta), path("${prefix}/*.json")                 , emit: json
     tuple val("${task.process}"), val('segnt_tools'), eval("segnt --version | cut -d' ' -f2"), topic: versions, emit: versions_segnt
 
-    when:
-    task.ext.when == null || task.ext.when
-
     script:
     def args = task.ext.args ?: ''
     def given = existing ? "--existing ${existing}" : ''

@@ -16,9 +16,6 @@ process SEGNT_REPORT {
     tuple val(meta), path("multiqc/${prefix}_mqc.json")          , emit: multiqc
     tuple val("${task.process}"), val('segnt_tools'), eval("segnt --version | cut -d' ' -f2"), topic: versions, emit: versions_segnt
 
-    when:
-    task.ext.when == null || task.ext.when
-
     script:
     def args = task.ext.args ?: ''
     def given = existing ? "--existing ${existing}" : ''

@@ -1,0 +1,183 @@
+"""The workflow on the real Nextflow with stubs and a pretended segnt: checks before any task, retry, GPUs, profiles."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pipeline_runs import PIPELINE, Nextflow, tiny_sheet
+
+pytest_plugins = ("pipeline_fixtures",)
+pytestmark = [pytest.mark.nextflow, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.mark.parametrize("parser", ["v1", "v2"])
+def test_stub_run(nextflow: Nextflow, tmp_path: Path, parser: str):
+    run = nextflow.run(
+        tmp_path, "-profile", "test", "-stub-run", env=nextflow.environment({"NXF_SYNTAX_PARSER": parser})
+    )
+    assert run.status == 0, run.output
+    for name in ("genes.gff3", "elements.gff3", "elements.bed", "proteins.fa", "report.html", "tracks.json"):
+        assert (run.results / "thaliana" / name).is_file()
+        assert (run.results / "scaffolds" / name).is_file()
+    assert (run.results / "thaliana/evaluate").is_dir()
+    assert not (run.results / "scaffolds/evaluate").exists()
+    assert "segnt_tools:" in (run.results / "pipeline_info/software_versions.yml").read_text()
+
+
+def test_lint(nextflow: Nextflow, tmp_path: Path):
+    # Without tests/, whose YAML is not Nextflow's.
+    done = nextflow.command("lint", "-output", "concise", str(PIPELINE), folder=tmp_path)
+    assert done.status == 0, done.output
+    assert "had no errors" in done.output
+    assert "ERROR" not in done.output
+
+
+def pretend(nextflow: Nextflow, fake_segnt: Path, folder: Path, *arguments: str, **env: str):
+    """Run with the pretended segnt."""
+    env = {"FAKE_LOG": str(folder / "calls.log"), "FAKE_FAILURES": str(folder / "failures"), **env}
+    (folder / "failures").touch()
+    return nextflow.run(
+        folder,
+        *("--input", str(tiny_sheet(folder)), *arguments),
+        env=nextflow.environment(env, first_on_path=fake_segnt),
+    )
+
+
+def test_out_of_memory_is_tried_again_with_a_smaller_batch(nextflow, fake_segnt, tmp_path):
+    run = pretend(nextflow, fake_segnt, tmp_path, FAKE_FAIL="2 3 1")
+    assert run.status == 0, run.output
+    assert run.states("SEGNT_PREDICT") == ["COMPLETED", "COMPLETED", "COMPLETED", "FAILED"]
+    calls = [line for line in (tmp_path / "calls.log").read_text().splitlines() if line.startswith("start 2")]
+    assert [re.search(r"batch=(\d*)", call)[1] for call in calls] == ["", "2"]
+
+
+def test_a_failure_that_stays_is_reported_and_the_others_finish(nextflow, fake_segnt, tmp_path):
+    run = pretend(nextflow, fake_segnt, tmp_path, FAKE_FAIL="2 137 99")
+    assert run.status != 0
+    assert "SEGNT_PREDICT (tiny 2/3)" in run.output
+    assert "pretended failure of shard 2" in run.output
+    assert run.states("SEGNT_PREDICT") == ["COMPLETED", "COMPLETED", "FAILED", "FAILED", "FAILED"]
+    again = pretend(nextflow, fake_segnt, tmp_path, "-resume")
+    assert again.status == 0, again.output
+    assert again.states("SEGNT_PREDICT") == ["CACHED", "CACHED", "COMPLETED"]
+
+
+def test_bad_input_is_not_tried_again(nextflow, fake_segnt, tmp_path):
+    run = pretend(nextflow, fake_segnt, tmp_path, FAKE_FAIL="1 2 99")
+    assert run.status != 0
+    assert run.states("SEGNT_PREDICT").count("FAILED") == 1
+
+
+def test_tasks_of_one_machine_take_different_gpus(nextflow, fake_segnt, tmp_path):
+    config = tmp_path / "local.config"
+    config.write_text("process.resourceLimits = [cpus: 1, memory: 1.GB]\nexecutor.cpus = 8\n", encoding="utf-8")
+    # A task-free environment: with CUDA_VISIBLE_DEVICES set, the user or the scheduler has chosen.
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    arguments = ("-profile", "gpu", "--gpus", "2", "-c", str(config))
+    run = pretend(nextflow, fake_segnt, tmp_path, *arguments, FAKE_SHARDS="6", FAKE_SECONDS="2")
+    assert run.status == 0, run.output
+    busy: set[str] = set()
+    used: list[str] = []
+    for line in (tmp_path / "calls.log").read_text().splitlines():
+        gpu = re.search(r"gpu=(\d*)", line)[1]
+        if line.startswith("start"):
+            assert gpu not in busy, "two tasks on one GPU at a time"
+            busy.add(gpu)
+            used.append(gpu)
+        else:
+            busy.remove(gpu)
+    assert set(used) == {"0", "1"}
+    assert len(used) == 6
+
+
+def rendered(nextflow: Nextflow, folder: Path, *profiles: str) -> dict:
+    """The configuration as Nextflow resolves it."""
+    done = subprocess.run(
+        ["nextflow", "config", "-o", "json", "-profile", ",".join(profiles), str(PIPELINE)],
+        cwd=folder,
+        env=nextflow.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return json.loads(done.stdout[done.stdout.index("{") :])
+
+
+def test_cluster_profiles_render(nextflow: Nextflow, tmp_path: Path):
+    for profile in ("awsbatch", "k8s", "slurm"):
+        config = rendered(nextflow, tmp_path, "test", "gpu", profile)
+        process = config["process"]
+        assert process["executor"] == profile
+        gpu = process["withLabel:process_gpu"]
+        assert "accelerator" in gpu
+        assert gpu.get("maxForks") is None, "the queue limits GPU tasks, not this machine's number of GPUs"
+        assert gpu.get("beforeScript") is None
+    assert "--gres=gpu:" in json.dumps(rendered(nextflow, tmp_path, "gpu", "slurm"))
+    assert rendered(nextflow, tmp_path, "awsbatch")["docker"]["enabled"] is True
+
+
+FAKE_APPTAINER = """#!/bin/bash
+# Records how it was called; pull makes the file, exec runs the command that follows the image.
+echo "$*" >> "$FAKE_APPTAINER_LOG"
+if [[ $1 == pull ]]; then for file in "$@"; do [[ $file != *.img ]] || : > "$file"; done; exit 0; fi
+while (($#)) && [[ $1 != *.img ]]; do shift; done
+shift
+exec "$@"
+"""
+
+
+def test_apptainer_gives_the_gpu_to_predict_only(nextflow, fake_segnt, tmp_path):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "apptainer").write_text(FAKE_APPTAINER)
+    (folder / "apptainer").chmod(0o755)
+    for name in ("segnt", "python3"):
+        shutil.copy(fake_segnt / name, folder / name)
+    log = tmp_path / "apptainer.log"
+    env = nextflow.environment({"FAKE_APPTAINER_LOG": str(log), "FAKE_SHARDS": "1"}, first_on_path=folder)
+    sheet = tiny_sheet(tmp_path)
+    run = nextflow.run(tmp_path, "-profile", "apptainer,gpu", "--input", str(sheet), env=env)
+    assert run.status == 0, run.output
+    calls = log.read_text().splitlines()
+    pulled = [call for call in calls if call.startswith("pull")]
+    assert any("docker://ghcr.io/segnt-tools/segnt_tools:0.1.0-cpu" in call for call in pulled)
+    assert any("docker://ghcr.io/segnt-tools/segnt_tools:0.1.0-cuda" in call for call in pulled)
+    executed = [call for call in calls if call.startswith("exec")]
+    assert len(executed) == len(run.tasks())
+    assert {("--nv" in call, "0.1.0-cuda" in call) for call in executed} == {(False, False), (True, True)}
+    assert sum("--nv" in call for call in executed) == 1
+
+
+def test_workflow_tests_in_the_pipeline(nextflow: Nextflow, tmp_path: Path):
+    """The pipeline's own pytest-workflow files, stubs and samplesheets; the real ones are in test_nextflow_runs.py."""
+    pytest.importorskip("pytest_workflow")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "--tag",
+            "stub",
+            "--tag",
+            "samplesheet",
+            "--basetemp",
+            str(tmp_path / "w"),
+        ],
+        cwd=PIPELINE,
+        env=nextflow.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=1500,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
