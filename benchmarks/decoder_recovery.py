@@ -4,13 +4,13 @@
         [--kind stranded|segmentnt] [--noise 0 2 3 4] [--region CHR:FROM-TO] [--set KEY=VALUE]
 
 Every coding gene's longest isoform is drawn into tracks whose logits are +SIGNAL where the label is 1 and -SIGNAL
-elsewhere, plus independent normal noise; `stranded` are the tracks of the embedded models, `segmentnt` the genic ones of
-SegmentNT's 14. Printed per noise level: coding parts of exons and genes of the reference, found (both ends, or all coding
-parts equal), sensitivity and precision, and Mb/s of calling.
+elsewhere, plus independent normal noise; `stranded` are the tracks of the embedded models, `segmentnt` the genic ones
+of SegmentNT's 14. Printed per noise level: coding parts of exons and genes of the reference, found (both ends, or all
+coding parts equal), sensitivity and precision, and Mb/s of calling.
 
 Counted apart, because the state machine does not hold them on purpose: genes whose CDS overlaps another's (nested and
-overlapping genes), gaps in a CDS shorter than the shortest intron (frameshifts), other splice sites than GT-AG, GC-AG and
-AT-AC, coding parts below 4 bp, and CDS that do not go from start to stop without another stop.
+overlapping genes), gaps in a CDS shorter than the shortest intron (frameshifts), other splice sites than GT-AG, GC-AG
+and AT-AC, coding parts below 4 bp, and CDS that do not go from start to stop without another stop.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def reference(genes: Iterable[Gene], assembly: Assembly, parameters: GeneParamet
     for contig, transcripts in drawn.items():
         overlapping = _overlapping(transcripts)
         for number, transcript in enumerate(transcripts):
-            reason = "overlaps another CDS" if number in overlapping else _fault(contig, transcript, assembly, parameters)
+            reason = (
+                "overlaps another CDS" if number in overlapping else _fault(contig, transcript, assembly, parameters)
+            )
             if reason:
                 left_out[reason] += 1
             else:

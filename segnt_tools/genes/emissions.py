@@ -18,7 +18,8 @@ come from the sequence, as motifs, stop codons and the order of donors and accep
 Sites. A donor or acceptor is worth its track's logit at the marked base (parameters `donor_span` and so on), at least
 `site_floor`, plus bonus and cost of its class; only GT, GC and AT donors and AG and AC acceptors are candidates. Starts
 and stops likewise where there are start_codon and stop_codon tracks. Where there is no track for a site, its two sides
-vote: half the difference between the mean logits of the CDS (for splice sites: exon) over `contrast_bases` on each side.
+vote: the lower of the mean logit of the CDS (for splice sites: exon) over `contrast_bases` on its inner side and the
+negated mean on its outer side.
 
 Unknown bases (N) and masked labels say nothing: 0 in every region, besides the cost of N in exons.
 """
@@ -467,11 +468,16 @@ def _marked(evidence: FloatArray, row: int, base: int, direction: int, span: NDA
 
 @compiled
 def _vote(evidence: FloatArray, row: int, boundary: int, direction: int, bases: int, weight: float) -> float:
-    """Half the difference of the mean logits right and left of a boundary; direction -1 turns the sides round."""
-    difference = 0.0
+    """Logit of a border from its two sides: inside on the right and outside on the left (direction -1: turned round).
+
+    The lower of the mean logit inside and the negated mean logit outside, so that it is high only where both agree.
+    """
+    right = left = 0.0
     for offset in range(bases):
-        difference += evidence[row, boundary + offset] - evidence[row, boundary - 1 - offset]
-    return weight * direction * difference / (2 * bases)
+        right += evidence[row, boundary + offset]
+        left += evidence[row, boundary - 1 - offset]
+    inside, outside = (right, left) if direction > 0 else (left, right)
+    return weight * min(inside, -outside) / bases
 
 
 @compiled

@@ -37,7 +37,7 @@ class GeneParameters:
         region_floor: lowest log probability a base may have before weighting.
         site_floor: lowest logit of a site; lower ones count as this.
         site_minimum: donors and acceptors with a lower logit are no candidates at all.
-        contrast_bases: bases on each side that vote for a start or stop where a model has no track for it.
+        contrast_bases: bases on each side that vote for a start or stop (or splice site) a model has no track for.
         contrast_weight: factor of that vote.
         donor: bonus of every donor; `acceptor`, `start`, `stop` likewise.
         gc_donor: extra cost of a GC-AG intron.
