@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,22 @@ import torch
 
 from segnt_tools.commands.main import run as main
 from segnt_tools.commands.train import settings_of
+from segnt_tools.elements import Track
 from segnt_tools.errors import RecipeError, UsageError
+from segnt_tools.genes.parameters import GeneParameters
+from segnt_tools.models.architectures import build
 from segnt_tools.models.card import Card
 from segnt_tools.models.checkpoints import open_checkpoint
+from segnt_tools.models.nt_encoder import EncoderConfig
 from segnt_tools.models.registry import load_model
+from segnt_tools.models.segment_nt import GEOMETRY
+from segnt_tools.training.calibration import Calibrator
 from segnt_tools.training.journal import read_entries
 from segnt_tools.training.losses import best_constant_loss, track_loss
 from segnt_tools.training.optimisers import orthogonalised, rate_factor
 from segnt_tools.training.recipe import OptimiserRecipe, Recipe
 from segnt_tools.training.regions import Stretch, split
-from segnt_tools.training.track_task import rotary_factor
+from segnt_tools.training.track_task import rescale_rotary, rotary_factor
 
 SEGNT = [sys.executable, "-c", "from segnt_tools.commands.main import main; main()"]
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -49,6 +57,8 @@ batch = 2
 [validation]
 every = 6
 bases = 4000
+[calibration]
+rounds = 0
 """
 
 TINY_TRACKS = """
@@ -412,3 +422,63 @@ def test_set_needs_a_value():
     given = argparse.Namespace(genome=None, annotation=None, labels=None, base=None, set=["x"])
     with pytest.raises(UsageError, match="KEY=VALUE"):
         settings_of(given)
+
+
+def test_a_stage_rescales_the_rotary_embeddings():
+    tiny = {"width": 16, "layers": 1, "heads": 2, "head_width": 8, "ffn_width": 24}
+    config = {"encoder": {**asdict(EncoderConfig()), **tiny}, "head_channels": 8}
+    card = Card("x", "segment_nt", "", (Track("exon"),), GEOMETRY, False, "", "", config=config)
+    model = build(card)
+    rescale_rotary(model, 30_000)
+    assert model.encoder.rotary.stored_factor == pytest.approx(5001 / 2048)
+    rescale_rotary(model, 3_000)
+    assert model.encoder.rotary.stored_factor is None
+
+
+def test_a_random_trunk_is_not_the_base(toy, tmp_path):
+    base, random = tmp_path / "base", tmp_path / "random"
+    steps = ["--set", "stage.0.steps=1", "--set", "stage.1.steps=1"]
+    assert train(toy, "tracks.toml", base, *steps) == 0
+    changes = ["--set", f"model.base={base}", "--set", "model.random_trunk=true", "--set", "seed=9"]
+    assert train(toy, "tracks.toml", random, *changes, *steps) == 0
+    first, second = weights_of(base), weights_of(random)
+    assert not torch.allclose(first["encoder.embed.weight"], second["encoder.embed.weight"], atol=0.05)
+
+
+def test_calibration_finds_costs_that_fit_better():
+    class Wanted:
+        """A made-up score with a known best value of two parameters."""
+
+        calls = 0
+
+        def value(self, parameters):
+            self.calls += 1
+            return -abs(parameters.donor - 4.0) - abs(math.log(parameters.region_weight / 0.008))
+
+    wanted = Wanted()
+    calibrator = Calibrator([], lambda genes: 0.0, rounds=3)
+    calibrator.value = wanted.value
+    fitted, after, before = calibrator.fit(GeneParameters())
+    assert fitted.donor == 4.0
+    assert fitted.region_weight == pytest.approx(0.008, rel=0.01)
+    assert after > before
+    assert wanted.calls < 150
+    assert fitted.acceptor == GeneParameters().acceptor
+
+
+@pytest.mark.slow
+def test_adapting_learns_a_new_genome_and_measures_itself(toy, tmp_path, capsys):
+    out, report = tmp_path / "model", tmp_path / "report.json"
+    base = tmp_path / "base"
+    assert train(toy, "classes.toml", base, "--set", "stage.0.steps=10", "--set", "calibration.rounds=0") == 0
+    options = ["--genome", str(toy / "genome.fa"), "--annotation", str(toy / "genes.gff3"), "--base", str(base)]
+    options += ["--set", "stage.0.window=768", "--set", "stage.0.steps=300", "--set", "model.margin=48"]
+    command = ["train", str(RECIPES / "adapt.toml"), "--out", str(out), *options, "--threads", "1", "--device", "cpu"]
+    assert main([*command, "-q", "--json", str(report), "--set", "calibration.rounds=1"]) == 0
+    values = json.loads(report.read_text())
+    assert values["calibration"]["after"]["nucleotide"] > 0.8
+    card = Card.read(out)
+    assert card.metrics["calibration"]["f1_after_on_the_same_bases"] == {
+        name: round(value, 4) for name, value in values["calibration"]["after"].items()
+    }
+    assert card.genes["utr"] is False
