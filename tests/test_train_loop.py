@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_checkpoints
 import torch
 
 from segnt_tools.commands.main import run as main
@@ -26,7 +28,7 @@ from segnt_tools.errors import RecipeError, UsageError
 from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.models.architectures import build
 from segnt_tools.models.card import Card
-from segnt_tools.models.checkpoints import open_checkpoint
+from segnt_tools.models.checkpoints import open_checkpoint, open_trunk
 from segnt_tools.models.nt_encoder import EncoderConfig
 from segnt_tools.models.registry import load_model
 from segnt_tools.models.segment_nt import GEOMETRY
@@ -482,3 +484,16 @@ def test_adapting_learns_a_new_genome_and_measures_itself(toy, tmp_path, capsys)
         name: round(value, 4) for name, value in values["calibration"]["after"].items()
     }
     assert card.genes["utr"] is False
+
+
+def test_a_bare_language_model_gets_a_head(toy, tmp_path):
+    pytest.importorskip("joblib", reason="joblib writes the files that users have: pip install joblib")
+    folder = tiny_checkpoints.write_jax(tmp_path / "jax")
+    tree = {m: p for m, p in tiny_checkpoints.jax_tree().items() if not m.startswith("u_net_head")}
+    (folder / "jax_model" / "pytree_ckpt.joblib").write_bytes(pickle.dumps(tree))
+    _, trunk = open_trunk(folder)
+    changes = ["--base", str(folder), "--set", "model.config={head_channels=8}", "--set", "model.train=head"]
+    assert train(toy, "tracks.toml", tmp_path / "model", *changes, "--set", "stage.0.steps=1") == 0
+    card, tensors = open_checkpoint(tmp_path / "model")
+    assert [track.name for track in card.tracks] == ["exon", "intron", "splice_donor"]
+    assert all(torch.equal(value, trunk[name]) for name, value in tensors.items() if name.startswith("encoder."))
