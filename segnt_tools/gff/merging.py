@@ -146,12 +146,30 @@ def merge_loci(
 
 def _place(locus: Locus, rank: Mapping[str, int]) -> tuple[object, ...]:
     root = locus.root
-    return (rank[root.seqid], locus.start, -locus.end, not locus.is_gene, root.type, locus.shape, _text(locus))
+    return (rank[root.seqid], locus.start, -locus.end, not locus.is_gene, root.type, _Detail(locus))
 
 
 def _text(locus: Locus) -> str:
     """All a locus says, for an order that does not depend on the order of the inputs."""
     return "\n".join(format_feature(row, exact=True) for row in locus.rows)
+
+
+class _Detail:
+    """All a locus says and where, as the last part of sort keys: made only when everything before it is equal."""
+
+    def __init__(self, locus: Locus) -> None:
+        self._locus = locus
+
+    def _key(self) -> tuple[object, ...]:
+        return self._locus.shape, _text(self._locus), str(self._locus.file)
+
+    def __lt__(self, other: _Detail) -> bool:
+        return self._key() < other._key()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Detail) and self._key() == other._key()
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 def _label(locus: Locus) -> str:
@@ -169,7 +187,7 @@ def _without_duplicates(loci: Iterable[Locus]) -> tuple[list[Locus], list[Droppe
     kept: list[Locus] = []
     dropped: list[Dropped] = []
     for group in groups.values():
-        best = min(group, key=lambda locus: (not locus.existing, -_score(locus), _text(locus), str(locus.file)))
+        best = min(group, key=lambda locus: (not locus.existing, -_score(locus), _Detail(locus)))
         for locus in group:
             if locus.file == best.file:
                 kept.append(locus)
@@ -258,8 +276,7 @@ def _without_collisions(genes: list[Locus], options: MergeOptions) -> tuple[list
         later = False if first is None else locus.existing is not first
         root = locus.root
         return (
-            later, -_score(locus), not locus.existing, -_bases(locus.blocks), root.seqid, locus.start, locus.shape,
-            _text(locus), str(locus.file),
+            later, -_score(locus), not locus.existing, -_bases(locus.blocks), root.seqid, locus.start, _Detail(locus),
         )  # fmt: skip
 
     accepted = _Accepted(options.max_overlap)
