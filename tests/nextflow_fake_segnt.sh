@@ -11,6 +11,11 @@ value_of() {
         shift
     done
 }
+report() {
+    local json
+    json=$(value_of --json "$@")
+    [[ -z $json ]] || echo '{}' > "$json"
+}
 out=$(value_of --out "$@")
 case $1 in
     --version) echo "segnt_tools 0.1.0" ;;
@@ -37,27 +42,26 @@ case $1 in
             fi
         fi
         echo "$shard" > "$out"
-        json=$(value_of --json "$@")
-        [[ -z $json ]] || echo '{}' > "$json"
+        report "$@"
         log "end $shard gpu=${CUDA_VISIBLE_DEVICES:-}"
         ;;
     call-peaks)
         mkdir -p "$out"
         echo '##gff-version 3' > "$out/elements.gff3"
         : > "$out/elements.bed"
-        echo '{}' > "$(value_of --json "$@")"
+        report "$@"
         ;;
     call-genes)
         mkdir -p "$out"
         echo '##gff-version 3' > "$out/genes.gff3"
-        echo '{}' > "$(value_of --json "$@")"
+        report "$@"
         ;;
     merge-gff)
         echo '##gff-version 3' > "$out"
-        echo '{}' > "$(value_of --json "$@")"
+        report "$@"
         ;;
     tracks)
-        if [[ $2 == info ]]; then echo '{}' > "$(value_of --json "$@")"; else mkdir -p "$out"; : > "$out/exon.bw"; fi
+        if [[ $2 == info ]]; then report "$@"; else mkdir -p "$out"; : > "$out/exon.bw"; fi
         ;;
     report)
         folder=$(dirname "$out")

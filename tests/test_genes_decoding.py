@@ -134,7 +134,7 @@ class Enumerator:
                 for kind in (Kind.LEFT_UTR, Kind.RIGHT_UTR):
                     yield Part(kind, strand, -1, -1, first), cut
                     for family in (0, 1):
-                        yield Part(INTRON_OF[kind], strand, -1, family, first), cut
+                        yield Part(INTRON_OF[kind], strand, -1, family, first), cut + p.utr_intron
             if self.machine.noncoding:
                 yield Part(Kind.NC_EXON, strand, -1, -1, first), p.partial + p.lncrna_gene
                 for family in (0, 1):

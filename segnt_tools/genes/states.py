@@ -407,4 +407,6 @@ class StateMachine:
                 return NEVER
             case Kind.INTRON if entering and self.memories[state.strand][state.memory].refused:
                 return NEVER
-        return p.partial + (p.gene if entering else 0.0)
+        # An intron is paid for where it opens, and here it has opened before the beginning.
+        in_utr_intron = state.kind in (Kind.LEFT_UTR_INTRON, Kind.RIGHT_UTR_INTRON)
+        return p.partial + (p.gene + (p.utr_intron if in_utr_intron else 0.0) if entering else 0.0)
