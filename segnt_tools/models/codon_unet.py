@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import CheckpointError
-from segnt_tools.models.card import Card
+from segnt_tools.models.card import Card, PeakDefaults
 from segnt_tools.models.interface import SegmentationModel
 from segnt_tools.sequence.windows import WindowGeometry
 
@@ -115,6 +115,18 @@ SPANS: Mapping[str, tuple[int, int]] = {
     "acceptor_span": (-1, -1),
     "start_span": (0, 2),
     "stop_span": (0, 2),
+}
+
+
+# Sites are single bases, codons three; elsewhere short dips and blips are joined and dropped.
+PEAKS: Mapping[str, PeakDefaults] = {
+    "*": PeakDefaults(high=0.5, low=0.5, min_length=1, max_gap=0),
+    "protein_coding_gene": PeakDefaults(high=0.5, low=0.3, min_length=150, max_gap=30),
+    "exon": PeakDefaults(high=0.5, low=0.4, min_length=9, max_gap=3),
+    "intron": PeakDefaults(high=0.5, low=0.4, min_length=20, max_gap=3),
+    "5UTR": PeakDefaults(high=0.5, low=0.4, min_length=10, max_gap=5),
+    "3UTR": PeakDefaults(high=0.5, low=0.4, min_length=10, max_gap=5),
+    "CDS": PeakDefaults(high=0.5, low=0.4, min_length=9, max_gap=3),
 }
 
 
@@ -489,6 +501,7 @@ def make_card(
         "licence": "MIT",
         "citation": "segnt_tools",
         "genes": dict(SPANS),
+        "peaks": dict(PEAKS),
     }
     return Card(
         name=name,

@@ -16,6 +16,7 @@ from segnt_tools.gff.reading import ReadReport, read_genes
 from segnt_tools.logs import logger
 from segnt_tools.models.codon_unet import WINDOW_MULTIPLE, CodonUNet
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.codes import N
 from segnt_tools.training.class_data import (
     ClassBatch,
     ClassSampler,
@@ -32,6 +33,8 @@ from segnt_tools.training.targets import targets_of_contig
 
 # Below this share of genes with untranslated ends an annotation is taken to hold coding sequence only.
 LEAST_UTR_SHARE = 0.05
+# Share of G and C further from the training genomes' than this is unusual.
+_USUAL_GC_RANGE = 0.06
 
 
 def load_source(data: DataRecipe, folder: Path, recipe: Path | None = None) -> ClassSource:
@@ -102,6 +105,30 @@ def intron_quantiles(sources: Sequence[ClassSource]) -> tuple[int, float]:
     if not lengths:
         return 0, 0.0
     return int(np.quantile(lengths, 0.005)), float(np.mean(lengths))
+
+
+def expectations(sources: Sequence[ClassSource]) -> dict[str, float | list[float]]:
+    """What annotation and sequence of the training genomes look like, for the report: see segnt_tools.report.verdict.
+
+    One number stands for half to double of it.
+    """
+    contigs = [contig for source in sources for contig in source.contigs.values()]
+    known = sum(int((contig.codes < N).sum()) for contig in contigs)
+    strong = sum(int(((contig.codes == 1) | (contig.codes == 2)).sum()) for contig in contigs)
+    parts = np.array([n for contig in contigs for n in contig.targets.report.parts])
+    lengths = [n for contig in contigs for n in contig.targets.report.coding_lengths]
+    introns = [n for contig in contigs for n in contig.targets.report.introns]
+    gc = strong / max(known, 1)
+    usual: dict[str, float | list[float]] = {
+        "genes_per_mb": round(1e6 * sum(contig.targets.report.coding for contig in contigs) / max(known, 1), 1),
+        "single_exon_share": round(float((parts == 1).mean()), 3),
+        "exons_per_gene": round(float(parts.mean()), 2),
+        "median_cds": float(np.median(lengths)),
+        "gc": [round(gc - _USUAL_GC_RANGE, 3), round(gc + _USUAL_GC_RANGE, 3)],
+    }
+    if introns:
+        usual["median_intron"] = float(np.median(introns))
+    return usual
 
 
 class ClassTask:

@@ -38,7 +38,14 @@ from segnt_tools.training.calibration import (
     shortened,
 )
 from segnt_tools.training.class_data import ClassSource
-from segnt_tools.training.class_task import ClassTask, intron_quantiles, knows_utr, learn_codon_table, load_source
+from segnt_tools.training.class_task import (
+    ClassTask,
+    expectations,
+    intron_quantiles,
+    knows_utr,
+    learn_codon_table,
+    load_source,
+)
 from segnt_tools.training.loop import Outcome, Position, Task, Trainer, make_fabric
 from segnt_tools.training.recipe import Recipe
 from segnt_tools.training.regions import split
@@ -285,6 +292,7 @@ def _embedded_card(recipe: Recipe, sources: Sequence[ClassSource], name: str, ba
         clade=text.clade,
         not_for=text.not_for,
         genes=genes,
+        expectations=expectations(sources),
     )
 
 

@@ -31,6 +31,8 @@ class TargetReport:
         masked: genes without a valid one; their bases count nothing.
         with_utr: used genes whose transcript is longer than its coding sequence.
         introns: lengths of the introns between coding parts of the used genes.
+        coding_lengths: bases of coding sequence of each used gene.
+        parts: coding parts of each used gene.
     """
 
     coding: int
@@ -38,6 +40,8 @@ class TargetReport:
     masked: int
     with_utr: int
     introns: tuple[int, ...]
+    coding_lengths: tuple[int, ...] = ()
+    parts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ class _Painter:
         self.boundary_weight = np.full(codes.size, FULL_WEIGHT, dtype=np.uint8)
         self.coding = self.used = self.masked = self.with_utr = 0
         self.introns: list[int] = []
+        self.coding_lengths: list[int] = []
+        self.parts: list[int] = []
 
     def paint_gene(self, coding: Sequence[Transcript]) -> None:
         """Add one gene, given its coding transcripts."""
@@ -135,6 +141,8 @@ class _Painter:
         best = max(valid, key=lambda t: (t.coding_length, sum(end - start for start, end in t.exons), t.id))
         self.with_utr += best.exons[0][0] < best.cds[0][0] or best.exons[-1][1] > best.cds[-1][1]
         self.introns += [right[0] - left[1] for left, right in zip(best.cds, best.cds[1:], strict=False)]
+        self.coding_lengths.append(best.coding_length)
+        self.parts.append(len(best.cds))
         self._weigh(best, coding)
         self._paint_regions(best)
         self._paint_boundaries(best, [t for t in coding if t is not best])
@@ -144,7 +152,15 @@ class _Painter:
         unknown = self.codes > 3
         self.region_weight[unknown] = 0
         self.boundary_weight[unknown] = 0
-        report = TargetReport(self.coding, self.used, self.masked, self.with_utr, tuple(self.introns))
+        report = TargetReport(
+            self.coding,
+            self.used,
+            self.masked,
+            self.with_utr,
+            tuple(self.introns),
+            tuple(self.coding_lengths),
+            tuple(self.parts),
+        )
         return ContigTargets(self.region, self.boundary, self.region_weight, self.boundary_weight, report)
 
     def _weigh(self, best: Transcript, coding: Sequence[Transcript]) -> None:
