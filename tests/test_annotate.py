@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import gffutils
 import numpy as np
 import pyBigWig
 import pytest
@@ -106,6 +107,18 @@ def test_outside_validators_accept_the_gff3(finished: Path, small: Path, tmp_pat
     complete = sum("partial=true" not in line for line in models)  # -J drops what lacks a start or a stop
     assert complete > 5
     assert kept.stdout.count("\tmRNA\t") + kept.stdout.count("\ttranscript\t") >= complete
+
+
+@pytest.mark.slow
+def test_gffutils_finds_the_parts_of_every_gene(finished: Path) -> None:
+    database = gffutils.create_db(str(finished / "genes.gff3"), ":memory:", merge_strategy="create_unique")
+    genes = list(database.features_of_type("gene"))
+    assert genes
+    for gene in genes:
+        for transcript in database.children(gene, featuretype="mRNA"):
+            exons = list(database.children(transcript, featuretype="exon", order_by="start"))
+            assert (exons[0].start, exons[-1].end) == (transcript.start, transcript.end)
+            assert list(database.children(transcript, featuretype="CDS"))
 
 
 @pytest.mark.slow
