@@ -68,9 +68,8 @@ def main() -> int:
         if any(subject.workflow for subject in chosen):
             installation.require("checks", sys.stderr)
         with running(Server(installation, scratch, Path(segnt).absolute().parent)) as server:
-            say(
-                f"Galaxy {server.api('version')['version_major']} answers at {server.url} after {time.monotonic() - begun:.0f} s"
-            )
+            version = server.api("version")["version_major"]
+            say(f"Galaxy {version} answers at {server.url} after {time.monotonic() - begun:.0f} s")
             missing = not_loaded(server, chosen)
             outcomes = {subject: run(server, subject) for subject in chosen if subject not in missing}
     except EngineError as error:

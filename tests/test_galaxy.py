@@ -1,0 +1,176 @@
+"""The Galaxy suite: wrappers agree with the package, pass all checkers, and do what they say in a real Galaxy."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+from segnt_tools.commands.main import COMMANDS, run
+
+ROOT = Path(__file__).parents[1]
+SUITE = ROOT / "galaxy"
+sys.path.insert(0, str(SUITE / "testing"))
+
+from engine import Installation, data_manager_files, tool_files  # noqa: E402
+from run_tests import LOAD_FAILURE, outcome_of, subjects  # noqa: E402
+
+INSTALL_HINT = "run galaxy/testing/run_tests.sh once: it installs Galaxy and planemo in pinned versions (a few minutes)"
+ALL_TOOLS = [*tool_files(), *data_manager_files()]
+FILE_NAME = re.compile(r"[\w.-]+\.(fa|gz|gff3|h5|zip|bed|bw|json|toml|tabular)")
+# Commands that are no tool of their own in Galaxy: the data manager calls `models`.
+WITHOUT_TOOL = {"models"}
+
+
+def tool_name(path: Path) -> str:
+    return path.stem
+
+
+def require_environment(name: str) -> Installation:
+    """The installed environment; a skip where it is absent, unless SEGNT_REQUIRE_ENGINES=1 asks to install it."""
+    installation = Installation.cached()
+    if not installation.has(name):
+        if os.environ.get("SEGNT_REQUIRE_ENGINES") != "1":
+            pytest.skip(f"Galaxy's {name} environment is not at {installation.folder}: {INSTALL_HINT}")
+        installation.require(name, sys.stderr)
+    return installation
+
+
+def token(name: str) -> str:
+    root = ET.parse(SUITE / "macros.xml").getroot()
+    return next(str(element.text) for element in root.iter("token") if element.get("name") == name)
+
+
+def test_version_is_the_package_version() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert token("@TOOL_VERSION@") == setup["metadata"]["version"]
+
+
+def test_card_schema_is_the_package_one() -> None:
+    from segnt_tools.models.card import SCHEMA_VERSION
+
+    assert token("@CARD_SCHEMA@") == str(SCHEMA_VERSION)
+
+
+def test_every_command_has_a_wrapper() -> None:
+    wrapped = {path.stem.removeprefix("segnt_").replace("_", "-") for path in tool_files()}
+    assert wrapped == set(COMMANDS) - WITHOUT_TOOL
+
+
+def test_embedded_models_of_the_form_are_those_of_the_package() -> None:
+    from segnt_tools.models.registry import DEFAULT_MODEL, embedded_folder
+
+    root = ET.parse(SUITE / "macros.xml").getroot()
+    options = next(e for e in root.iter("param") if e.get("name") == "embedded").findall("option")
+    names = {path.name for path in embedded_folder().iterdir() if path.is_dir()}
+    assert {option.get("value") for option in options} == names
+    assert [option.get("value") for option in options if option.get("selected")] == [DEFAULT_MODEL]
+
+
+def test_adapt_recipe_is_the_one_of_the_repository() -> None:
+    ours = tomllib.loads((SUITE / "adapt.toml").read_text(encoding="utf-8"))
+    assert ours == tomllib.loads((ROOT / "recipes" / "adapt.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("path", tool_files(), ids=tool_name)
+def test_options_of_the_command_exist(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every long option in the command block is one that `segnt COMMAND` knows."""
+    text = (SUITE / "macros.xml").read_text(encoding="utf-8") + path.read_text(encoding="utf-8")
+    command = path.stem.removeprefix("segnt_").replace("_", "-")
+    block = ET.parse(path).getroot().findtext("command") or ""
+    for name in re.findall(r"@[A-Z_]+@", block):
+        found = re.search(rf'<token name="{name}"><!\[CDATA\[(.*?)\]\]>', text, re.DOTALL)
+        block += found.group(1) if found else ""
+    actions = re.findall(rf"segnt {command} ([a-z]+)\b", block) if command == "tracks" else [""]
+    for action in actions:
+        assert run([command, *action.split(), "--help"]) == 0
+    known = capsys.readouterr().out
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", block))
+    assert used <= set(re.findall(r"--[a-z][a-z-]+", known)), used
+
+
+@pytest.mark.parametrize("path", ALL_TOOLS, ids=tool_name)
+def test_wrapper_is_complete(path: Path) -> None:
+    root = ET.parse(path).getroot()
+    tests = root.findall("./tests/test")
+    assert root.get("profile") == "@PROFILE@"
+    assert root.get("version") == "@TOOL_VERSION@+galaxy@VERSION_SUFFIX@"
+    assert root.find("command").get("oom_exit_code") == "3"
+    assert any(test.get("expect_failure") == "true" for test in tests), "no test of an error"
+    assert any(test.get("expect_failure") is None for test in tests), "no test of a success"
+    named = [e.get("value") for test in tests for e in test.iter() if e.tag in ("param", "element")]
+    files = [name for name in named if name and FILE_NAME.fullmatch(name)]
+    missing = [name for name in files if not (path.parent / "test-data" / name).exists()]
+    assert not missing
+
+
+def test_files_of_the_test_data_are_small() -> None:
+    assert all(path.stat().st_size < 1_000_000 for path in (SUITE / "test-data").rglob("*") if path.is_file())
+
+
+def test_every_subject_holds_tests() -> None:
+    assert all(subject.expected > 0 for subject in subjects(None))
+
+
+def test_a_skipped_or_failed_test_is_no_success() -> None:
+    assert not outcome_of({"id": "x", "data": {"status": "skip"}}).passed
+    assert not outcome_of({"id": "x", "data": {"status": "failure", "output_problems": ["differs"]}}).passed
+    assert outcome_of({"id": "x", "data": {"status": "success", "time_seconds": 1.5}}).passed
+    assert LOAD_FAILURE.findall("galaxy ERROR Tool could not be loaded: x")
+
+
+def checks(*command: str) -> str:
+    """Run a checker in the suite's folder and return what it says; it must exit with 0."""
+    installation = require_environment("checks")
+    program = installation.binary("checks", command[0])
+    result = subprocess.run([program, *command[1:]], cwd=SUITE, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout + result.stderr
+
+
+RELATIVE = [str(path.relative_to(SUITE)) for path in ALL_TOOLS]
+
+
+@pytest.mark.slow
+@pytest.mark.galaxy
+class TestCheckers:
+    """Everything that looks at the XML without running it; no warning is let pass."""
+
+    def test_planemo_lint(self) -> None:
+        # bio.tools cannot be asked from everywhere, and there is no entry yet.
+        checks("planemo", "lint", "--fail_level", "warn", "--skip", "BioToolsValid", *RELATIVE)
+
+    def test_refactor(self) -> None:
+        checks("galaxy-tool-refactor", "check", *RELATIVE)
+
+    def test_format(self) -> None:
+        checks("galaxy-tool-fmt", "--check", *RELATIVE)
+
+    def test_schema(self) -> None:
+        checks("galaxy-tool-source", "validate", *RELATIVE)
+
+    def test_test_cases(self) -> None:
+        for path in RELATIVE:
+            checks("galaxy-tool-test-case-validation", path)
+
+    def test_workflow(self) -> None:
+        checks("planemo", "workflow_lint", "--fail_level", "warn", "workflows/segnt_annotation.gxwf.yml")
+
+
+@pytest.mark.slow
+@pytest.mark.galaxy
+@pytest.mark.timeout(7200)
+def test_all_tests_pass_in_a_real_galaxy() -> None:
+    require_environment("server")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, str(SUITE / "testing" / "run_tests.py")]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
