@@ -22,11 +22,26 @@ _LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1, 1, 1)
 Numbers = NDArray[Any]
 
 
-def _figure(size: tuple[float, float] = SMALL) -> tuple[Figure, Axes]:
+def _figure(
+    size: tuple[float, float] = SMALL, *, left: float = 0.62, right: float = 0.12, bottom: float = 0.5
+) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes and fixed margins in inches: laying out by measuring takes twice as long."""
     from matplotlib.figure import Figure  # drawn without pyplot: no global state, no display
 
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots()
+    width, height = size
+    figure = Figure(figsize=size)
+    box = (left / width, bottom / height, (width - left - right) / width, (height - bottom - 0.1) / height)
+    return figure, figure.add_axes(box)
+
+
+def _logarithmic(axis: Any, which: str) -> None:
+    """A logarithmic axis without minor ticks, which take long to draw and say little."""
+    from matplotlib.ticker import NullLocator
+
+    (axis.set_xscale if which == "x" else axis.set_yscale)("log")
+    side = axis.xaxis if which == "x" else axis.yaxis
+    side.set_minor_locator(NullLocator())
+    _thousands(side)
 
 
 def _thousands(axis: Any) -> None:
@@ -55,8 +70,7 @@ def lengths(samples: Mapping[str, Integers], label: str, *, bins: int = 40) -> F
     shown = {name: sample[sample > 0] for name, sample in samples.items() if (sample > 0).any()}
     edges = _log_bins(list(shown.values()), bins)
     _histogram(axis, shown, edges)
-    axis.set_xscale("log")
-    _thousands(axis.xaxis)
+    _logarithmic(axis, "x")
     axis.set_xlabel(label)
     return figure
 
@@ -147,12 +161,11 @@ def cumulative(descending: Mapping[str, Integers]) -> Figure:
         style = _LINES[number % len(_LINES)]
         colour = PALETTE[number % len(PALETTE)]
         axis.plot(x, y, drawstyle="steps-pre", color=colour, linestyle=style, linewidth=1.6, label=name)
-    axis.set_yscale("log")
+    _logarithmic(axis, "y")
     low, high = (min(float(s[-1]) for s in descending.values()), max(float(s[0]) for s in descending.values()))
     axis.set_ylim(low / 1.6, high * 1.6)
     axis.set_xlim(0, 100)
     axis.axvline(50, color=GRID, linewidth=1)
-    _thousands(axis.yaxis)
     axis.set_xlabel("% of bases in contigs at least this long")
     axis.set_ylabel("contig length (bp)")
     _legend(axis, len(descending) > 1)
@@ -184,7 +197,7 @@ def logo(counts: NDArray[np.int64], exonic: int, *, donor: bool) -> Figure:
             box = glyphs[base].get_extents()
             shape = Affine2D().translate(-box.x0, -box.y0).scale(0.9 / box.width, row[base] / box.height)
             path = glyphs[base].transformed(shape.translate(position + 0.05, bottom))
-            axis.add_patch(PathPatch(path, facecolor=BASE_COLOURS[base], edgecolor="none"))
+            axis.add_artist(PathPatch(path, facecolor=BASE_COLOURS[base], edgecolor="none"))
             bottom += row[base]
     positions = len(heights)
     border = exonic if donor else positions - exonic
@@ -204,7 +217,7 @@ def logo(counts: NDArray[np.int64], exonic: int, *, donor: bool) -> Figure:
 
 def spreads(rows: Mapping[str, Distribution], colours: Mapping[str, str], label: str, *, log: bool) -> Figure:
     """A bar for each sample from its 5 % to its 95 % quantile, thick from 25 % to 75 %, with a mark at the median."""
-    figure, axis = _figure((4.6, 0.75 + 0.27 * len(rows)))
+    figure, axis = _figure((4.6, 0.75 + 0.27 * len(rows)), left=0.25 + 0.067 * max(map(len, rows)))
     for number, (name, distribution) in enumerate(rows.items()):
         low, first, median, third, high = distribution.quantiles
         axis.plot([low, high], [number, number], color=colours[name], linewidth=1.6)
@@ -214,8 +227,7 @@ def spreads(rows: Mapping[str, Distribution], colours: Mapping[str, str], label:
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     if log:
-        axis.set_xscale("log")
-        _thousands(axis.xaxis)
+        _logarithmic(axis, "x")
     else:
         axis.set_xlim(0, 1.01)
     axis.grid(axis="x")
@@ -246,7 +258,7 @@ def curves(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], labels: tuple[str, str], *, diagonal: bool
 ) -> Figure:
     """Curves in the unit square: reliability, precision and recall."""
-    figure, axis = _figure((4.6, 3.4))
+    figure, axis = _figure((5.2, 3.2), right=0.35 + 0.062 * max(map(len, lines)))
     if diagonal:
         axis.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
     for number, (name, (x, y)) in enumerate(lines.items()):

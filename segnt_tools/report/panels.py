@@ -251,7 +251,8 @@ def _curve(panel: _Panel, values: Floats, base: float, height: float, colour: st
     outlines = list(_outlines(values, panel.start, panel.end, base, height))
     if outlines:
         path = Path.make_compound_path(*(Path(outline, closed=True) for outline in outlines))
-        panel.axes.add_patch(PathPatch(path, facecolor=colour, edgecolor="none", zorder=2))
+        # Unlike add_patch this does not measure the outline, whose limits are known.
+        panel.axes.add_artist(PathPatch(path, facecolor=colour, edgecolor="none", zorder=2))
 
 
 def _outlines(values: Floats, start: int, end: int, base: float, height: float) -> Iterator[Floats]:
