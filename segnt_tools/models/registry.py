@@ -67,7 +67,13 @@ def known_models() -> dict[str, Path]:
     found: dict[str, Path] = {}
     for folder in (embedded_folder(), user_folder()):
         if folder.is_dir():
-            found.update({path.name: path for path in sorted(folder.iterdir()) if path.is_dir()})
+            found.update(
+                {
+                    path.name: path
+                    for path in sorted(folder.iterdir())
+                    if path.is_dir() and not path.name.startswith(".")
+                }
+            )
     return found
 
 
