@@ -310,7 +310,7 @@ class Podman:
             temporary.rename(archive)
         self.run("import", "-q", str(archive), name)
 
-    def build(self, tag: str, arguments: Mapping[str, str], timeout: float = 1800) -> str:
+    def build(self, tag: str, arguments: Mapping[str, str], timeout: float = 3600) -> str:
         """Build containers/Dockerfile; the build reaches the package servers as this machine does.
 
         Args:
