@@ -289,8 +289,21 @@ def test_too_few_genes_are_wrong_and_some_too_few_worth_a_look(tmp_path: Path) -
 
 def test_a_card_without_expectations_is_said(tmp_path: Path) -> None:
     found = _judged(tmp_path, 100)
-    assert found.level is Level.GOOD
+    assert found.level is Level.UNKNOWN
     assert "does not say what is usual" in found.text
+
+
+def test_calls_in_pieces_are_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "elements.bed").write_text("".join(f"a\t{i}\t{i + 2}\tintron\t600\t+\n" for i in range(0, 2000, 10)))
+    found = _judged(tmp_path, 100)
+    assert found.level is Level.NOTICE
+    assert "intron are shorter than 10 bases" in found.checks["Element calls"].finding
+
+
+def test_calls_and_models_that_disagree_are_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "elements.bed").write_text("a\t500000\t600000\tCDS\t900\t+\n")
+    found = _judged(tmp_path, 100)
+    assert found.checks["Calls and gene models"].level is Level.BAD
 
 
 def test_a_tiny_contig_without_genes_is_no_failure(tmp_path: Path) -> None:

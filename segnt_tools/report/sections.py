@@ -380,6 +380,9 @@ def _elements(run: Run, place: Place) -> Iterator[str]:
     yield table("Calls of each element", header, rows, numeric=(1, 2, 3, 4, 5), sortable=True)
     if elements.empty:
         yield paragraph("Called nowhere: ", ", ".join(elements.empty), ".")
+    yield paragraph(
+        "In the drawings: thin from 5 % to 95 % of the calls, thick from 25 % to 75 %, a mark at the median."
+    )
     yield grid(_element_charts(elements, place))
     yield from _agreement(run, elements, place)
     yield from _distances(run, elements, place)
@@ -396,8 +399,7 @@ def _element_charts(elements: ElementNumbers, place: Place) -> Iterator[str]:
                 rows[calls.name] = found
         if rows:
             text = "; ".join(f"{name}: median {found.median:,.3g}" for name, found in rows.items())
-            caption = f"{title}: thin from 5 % to 95 % of the calls, thick from 25 % to 75 %, mark at the median"
-            yield place.draw(charts.spreads(rows, colours, label, log=log), title, text, caption=caption)
+            yield place.draw(charts.spreads(rows, colours, label, log=log), title, text)
         else:
             yield figure(absent("The calls carry no scores."), title)
 

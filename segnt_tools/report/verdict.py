@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
+
+from segnt_tools.report.elements import SITES
 from segnt_tools.report.measures import Measure, Unit, plural, written
 from segnt_tools.report.runs import Run
 
@@ -64,6 +67,9 @@ _STOP = (0.95, 0.8)
 _SCORE = (0.7, 0.4)
 _CANONICAL = (0.95, 0.8)
 _PARTIAL = (0.2, 0.5)
+_AGREEMENT = (0.6, 0.2)
+# Calls of regions (not of sites) whose median is shorter than this many bases are pieces of what they should be.
+_PIECE, _MANY = 10, 100
 
 # Checks against the card: key, what too few and too many may mean.
 _USUAL: dict[str, tuple[str, str]] = {
@@ -106,9 +112,9 @@ def judge(run: Run) -> Verdict:
         return Verdict(Level.NOTICE, f"Usable, but look at: {', '.join(odd)}.", checks)
     if not run.folder.card.get("expectations"):
         return Verdict(
-            Level.GOOD,
-            "Nothing looks wrong; the model's card does not say what is usual for the clade, so that numbers such as "
-            "genes per Mb were not judged.",
+            Level.UNKNOWN,
+            "No fault was found, but the model's card does not say what is usual for its clade: judge genes per Mb and "
+            "the lengths below by what is known of related species.",
             checks,
         )
     return Verdict(Level.GOOD, "This looks like a usual annotation of the model's clade.", checks)
@@ -136,6 +142,7 @@ def _checks(run: Run) -> Iterator[Check]:
     yield from _completeness_checks(run, measures)
     yield from _expectation_checks(run, measures)
     yield from _splice_checks(run)
+    yield from _call_checks(run)
 
 
 def _assembly_checks(run: Run) -> Iterator[Check]:
@@ -259,6 +266,40 @@ def _splice_checks(run: Run) -> Iterator[Check]:
     )
     finding = f"{100 * share:.1f} % of {plural(splices.introns, 'intron')} are GT-AG, GC-AG or AT-AC."
     yield Check("Splice sites", level, finding, advice)
+
+
+def _call_checks(run: Run) -> Iterator[Check]:
+    """Whether element calls are whole, and whether they say the same as the gene models."""
+    if run.elements is None or run.genes is None:
+        return
+    pieces = [
+        calls.name
+        for calls in run.elements.calls
+        if calls.name not in SITES
+        and calls.intervals.count >= _MANY
+        and float(np.median(calls.intervals.lengths)) < _PIECE
+    ]
+    if pieces:
+        yield Check(
+            "Element calls",
+            Level.NOTICE,
+            f"Half of the calls of {', '.join(pieces)} are shorter than {_PIECE} bases: they are in pieces.",
+            "Join and drop small ones with segnt call-peaks --max-gap and its minimum length; gene models do not "
+            "depend on them.",
+        )
+    by_name = {row.element: row for row in run.elements.agreement(run.genes)}
+    row = by_name.get("CDS") or by_name.get("exon")
+    if row is not None and row.calls_in_models is not None and row.models_in_calls is not None:
+        lower = min(row.calls_in_models, row.models_in_calls)
+        level = _below(lower, _AGREEMENT)
+        advice = "" if level is Level.GOOD else "Look at loci where calls stand without a gene, or genes without calls."
+        yield Check(
+            "Calls and gene models",
+            level,
+            f"{100 * row.calls_in_models:.0f} % of the bases called {row.element} lie in the gene models' part, and "
+            f"{100 * row.models_in_calls:.0f} % of that part was called.",
+            advice,
+        )
 
 
 def _below(value: float, limits: tuple[float, float]) -> Level:
