@@ -43,8 +43,8 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum whose update of a matrix is orthogonalised (Jordan et al. 2024), with decoupled weight decay.
 
-    torch.optim.Muon computes in bfloat16 over the whole matrix: on a CPU without matrix units it took as long as the
-    rest of a step (for the embedded network 0.20 s against 0.08 s here, one core).
+    torch.optim.Muon computes in bfloat16 over the whole matrix: on a CPU without matrix units it took almost as long as
+    the rest of a step. benchmarks/training_speed.py measures both.
 
     Args:
         params: matrices.

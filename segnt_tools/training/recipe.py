@@ -197,6 +197,8 @@ class CardRecipe:
         licence: licence of the weights.
         citation: how to cite it.
         not_for: what it should not be used for.
+        expectations: what a usual annotation of the clade looks like where the training genomes alone do not say it
+            (see segnt_tools.report.verdict), such as genes_per_mb.
     """
 
     name: str = ""
@@ -205,6 +207,7 @@ class CardRecipe:
     licence: str = "MIT"
     citation: str = "segnt_tools"
     not_for: str = ""
+    expectations: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -292,7 +292,7 @@ def _embedded_card(recipe: Recipe, sources: Sequence[ClassSource], name: str, ba
         clade=text.clade,
         not_for=text.not_for,
         genes=genes,
-        expectations=expectations(sources),
+        expectations={**expectations(sources), **text.expectations},
     )
 
 
