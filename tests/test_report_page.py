@@ -153,7 +153,7 @@ def test_numbers_stand_beside_the_page(demo: Path, demo_page: Path) -> None:
     assert run["measures"]["start_share"] == 1.0
     assert run["splice_sites"]["kinds"]["GT-AG"] / run["splice_sites"]["introns"] > 0.95
     calls = {row["element"]: row["calls"] for row in run["elements"]["calls"]}
-    assert calls["exon"] == sum(line.split("\t")[3] == "exon" for line in (demo / "elements.bed").open())
+    assert calls["exon"] == sum(line.split("\t")[3] == "exon" for line in (demo / "elements.bed").read_text().splitlines())
     tsv = [line.split("\t") for line in demo_page.with_suffix(".tsv").read_text().splitlines()]
     assert tsv[0] == ["run", "key", "value", "label"]
     assert {row[1]: row[2] for row in tsv}["genes"] == str(run["measures"]["genes"])
