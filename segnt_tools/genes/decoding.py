@@ -235,7 +235,7 @@ class PieceDecoder:
         )
         chosen = max(chosen, *_cut_by_end(tables, best), chosen)
         score, state, since, parent, entry = chosen
-        segments = []
+        segments: list[Segment] = []
         end = self._last
         while True:
             segments.append(Segment(state, since, end, entry, cut_left=parent < 0, cut_right=not segments))
@@ -277,27 +277,27 @@ def _new_nodes(capacity: int) -> Nodes:
         since=np.zeros(capacity, dtype=np.int64),
         parent=np.zeros(capacity, dtype=np.int64),
         score=np.zeros(capacity),
-        count=np.zeros(1, dtype=np.int64),
+        used=np.zeros(1, dtype=np.int64),
     )
 
 
 def _with_room(nodes: Nodes, forward: Forward) -> Nodes:
     """The nodes that live paths use, in a store at most half full."""
-    kept = _compact(nodes, forward, np.zeros(int(nodes.count[0]), dtype=np.int64))
-    nodes.count[0] = kept
+    kept = _compact(nodes, forward, np.zeros(int(nodes.used[0]), dtype=np.int64))
+    nodes.used[0] = kept
     if 2 * kept + 2 * NODE_RESERVE < nodes.state.size:
         return nodes
     larger = _new_nodes(2 * nodes.state.size)
-    for old, new in zip(nodes[:-1], larger[:-1], strict=True):
-        new[:kept] = old[:kept]
-    larger.count[0] = kept
+    larger.state[:kept], larger.since[:kept] = nodes.state[:kept], nodes.since[:kept]
+    larger.parent[:kept], larger.score[:kept] = nodes.parent[:kept], nodes.score[:kept]
+    larger.used[0] = kept
     return larger
 
 
 @compiled
 def _compact(nodes: Nodes, forward: Forward, number: NDArray[np.int64]) -> int:
     """Move nodes that any live path uses to the front, in order, and renumber all references; `number`: zeros."""
-    count = nodes.count[0]
+    count = nodes.used[0]
     for state in range(forward.score.size):
         if forward.score[state] > NEVER:
             if forward.node[state] >= 0:

@@ -173,7 +173,8 @@ class EvidencePlan:
         gene = self._find("protein_coding_gene", strand)
         five, three = self._find("5UTR", strand), self._find("3UTR", strand)
         cds, exon = self._find("CDS", strand), self._find("exon", strand)
-        frames = tuple(self._find(f"CDS_frame_{frame}", strand) for frame in range(3))
+        first, second, third = (self._find(f"CDS_frame_{frame}", strand) for frame in range(3))
+        frames = (first, second, third)
         if exon < 0 and cds < 0 and min(frames) < 0:
             raise TracksError(
                 "these tracks cannot be decoded into genes: there is neither an exon nor a CDS track",
@@ -216,7 +217,7 @@ class EvidencePlan:
         """Inverse temperature and bias of each track; a name without strand speaks for the tracks of both."""
         pairs = [calibration.get(track.name, calibration.get(track.element, (1.0, 0.0))) for track in self.tracks]
         values = np.array(pairs, dtype=np.float32).reshape(-1, 2)
-        return 1 / values[:, 0], values[:, 1].copy()
+        return (1 / values[:, 0]).astype(np.float32), values[:, 1].copy()
 
 
 def _all_rows(rows: StrandRows) -> tuple[int, ...]:

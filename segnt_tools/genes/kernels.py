@@ -96,7 +96,7 @@ class Forward(NamedTuple):
 
     def copy(self) -> Forward:
         """A copy that later blocks do not change."""
-        return Forward(*(array.copy() for array in self))
+        return Forward._make(array.copy() for array in self)
 
 
 class Nodes(NamedTuple):
@@ -105,14 +105,14 @@ class Nodes(NamedTuple):
     Attributes:
         state, since, parent: (capacity,) state, boundary at which it began, node before it (-1: none).
         score: (capacity,) relative score on entering.
-        count: (1,) nodes in use.
+        used: (1,) how many are in use.
     """
 
     state: NDArray[np.int32]
     since: NDArray[np.int64]
     parent: NDArray[np.int64]
     score: NDArray[np.float64]
-    count: NDArray[np.int64]
+    used: NDArray[np.int64]
 
 
 class Backward(NamedTuple):
@@ -174,7 +174,7 @@ def _log_sum(a: float, b: float) -> float:
         a, b = b, a
     if b < a - NEGLIGIBLE:
         return a
-    return a + np.log1p(np.exp(b - a))
+    return float(a + np.log1p(np.exp(b - a)))
 
 
 @inlined
@@ -193,7 +193,7 @@ def _next_codes(codes: NDArray[np.uint8], row: int) -> tuple[int, int]:
 def _memory_at(tables: Tables, strand: int, phase: int, last: int, last_two: int) -> int:
     if phase == 0:
         return 0
-    return tables.after_one[strand, last] if phase == 1 else tables.after_two[strand, last_two]
+    return int(tables.after_one[strand, last] if phase == 1 else tables.after_two[strand, last_two])
 
 
 @inlined
@@ -234,7 +234,7 @@ def _survives(forward: Forward, slot: int) -> bool:
     """Whether no refused codon lies whole in the coding part that a queue entry has begun."""
     entry = forward.exon_entries[slot]
     codon = forward.refused[entry[STRAND], entry[FRAME]] - 3
-    return codon < entry[BOUNDARY] + entry[SKIPS_FIRST]
+    return bool(codon < entry[BOUNDARY] + entry[SKIPS_FIRST])
 
 
 @inlined
@@ -242,14 +242,14 @@ def _node_of(forward: Forward, nodes: Nodes, state: int) -> int:
     """The node of a state's current segment, made when first asked for."""
     number = forward.node[state]
     if number < 0:
-        number = nodes.count[0]
+        number = nodes.used[0]
         nodes.state[number] = state
         nodes.since[number] = forward.since[state]
         nodes.parent[number] = forward.parent[state]
         nodes.score[number] = forward.score[state]
-        nodes.count[0] = number + 1
+        nodes.used[0] = number + 1
         forward.node[state] = number
-    return number
+    return int(number)
 
 
 @inlined
@@ -458,7 +458,7 @@ def waiting(forward: Forward, boundary: int, min_intron: int, min_exon: int) -> 
         return True
     head = forward.exon_ends[HEAD]
     oldest = forward.exon_entries[head % forward.exon_scores.size, BOUNDARY]
-    return head < forward.exon_ends[TAIL] and oldest + min_exon <= boundary
+    return bool(head < forward.exon_ends[TAIL] and oldest + min_exon <= boundary)
 
 
 @compiled
@@ -477,7 +477,7 @@ def best_rows(tables: Tables, rows: Rows, row: int, forward: Forward, nodes: Nod
     entries, entry_scores = tables.entries, tables.entry_scores
     kinds = sums.size
     for r in range(row, mask.size):
-        if nodes.count[0] + reserve > nodes.state.size:
+        if nodes.used[0] + reserve > nodes.state.size:
             return r
         boundary = start + r
         if waiting(forward, boundary, rows.min_intron, rows.min_exon):

@@ -87,7 +87,7 @@ class GeneParameters:
     transcription_start: float = 0.0
     transcription_end: float = -4.0
     no_5utr: float = -3.0
-    no_3utr: float = -3.0
+    no_3utr: float = -5.0
     utr_intron: float = -2.0
     lncrna_gene: float = -6.0
     partial: float = -4.0

@@ -308,10 +308,10 @@ class StateMachine:
             **self._free_moves(),
         )
 
-    def _free_moves(self) -> dict[str, NDArray[Any]]:
+    def _free_moves(self) -> dict[str, Any]:
         """Moves from and to intergenic that need no site."""
         scores = self._scores()
-        enter_left, leave_right = np.asarray(scores["enter_left"]), np.asarray(scores["leave_right"])
+        enter_left, leave_right = scores["enter_left"], scores["leave_right"]
         exits, entries = [], []
         for strand in (0, 1):
             if self.parameters.utr:
@@ -327,7 +327,7 @@ class StateMachine:
             "entry_scores": np.array([score for _, score in entries], dtype=np.float64),
         }
 
-    def _memory_tables(self) -> dict[str, NDArray[np.int64]]:
+    def _memory_tables(self) -> dict[str, Any]:
         most = max(len(memory) for memory in self.memories)
         intron = np.full((2, FAMILIES, most), -1)
         phase = np.full((2, most), -1)
@@ -354,8 +354,8 @@ class StateMachine:
             "phase": phase,
             "after_one": after_one,
             "after_two": after_two,
-            "refused_one": refused_one,  # type: ignore[dict-item]
-            "refused_two": refused_two,  # type: ignore[dict-item]
+            "refused_one": refused_one,
+            "refused_two": refused_two,
         }
 
     def _memory_after(self, strand: int, bases: tuple[int, ...]) -> int:
@@ -377,7 +377,7 @@ class StateMachine:
             if memory.phase == phase and not memory.refused
         )
 
-    def _scores(self) -> dict[str, NDArray[np.float64] | float]:
+    def _scores(self) -> dict[str, Any]:
         p = self.parameters
         coding = 0.0 if p.utr else NEVER
         lncrna = p.lncrna_gene if self.noncoding else NEVER

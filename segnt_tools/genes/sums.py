@@ -76,7 +76,7 @@ def _sum_activate(forward: Forward, boundary: int, min_intron: int, min_exon: in
 
 @inlined
 def _absolute(tables: Tables, forward: Forward, state: int) -> float:
-    return forward.score[state] + forward.sums[tables.region[state]]
+    return float(forward.score[state] + forward.sums[tables.region[state]])
 
 
 @inlined
@@ -297,7 +297,7 @@ def _exit(
 @inlined
 def _later(backward: Backward, state: int, boundary: int) -> float:
     """Relative score of being in a state left of a boundary to the right, or of ending in it before that."""
-    return backward.history[boundary % backward.history.shape[0], state]
+    return float(backward.history[boundary % backward.history.shape[0], state])
 
 
 @inlined
