@@ -45,7 +45,12 @@ class Progress:
         """Count bases that are done."""
         self.done += bases
         now = time.monotonic()
-        if self._enabled and now - self._last >= (_SECONDS_BETWEEN_UPDATES if self._live else _SECONDS_BETWEEN_LINES):
+        finished = 0 < self.total <= self.done  # the end has a line of its own
+        if (
+            self._enabled
+            and not finished
+            and now - self._last >= (_SECONDS_BETWEEN_UPDATES if self._live else _SECONDS_BETWEEN_LINES)
+        ):
             self._last = now
             self._show(self.line(now - self._begun))
 
