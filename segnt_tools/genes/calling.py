@@ -66,17 +66,19 @@ class FileTracks:
 
 
 @dataclass(frozen=True)
-class _ContigSource:
-    """The tracks and the sequence of one contig."""
+class ContigSource:
+    """The tracks and the sequence of one contig, as the emissions want them."""
 
     tracks: Tracks
     bases: Bases
     contig: str
 
     def logits(self, start: int, end: int) -> NDArray[np.float32]:
+        """Logits of a stretch, shape (tracks, bases)."""
         return self.tracks.logits(self.contig, start, end)
 
     def codes(self, start: int, end: int) -> NDArray[np.uint8]:
+        """Base codes of a stretch."""
         return self.bases.codes(self.contig, start, end)
 
 
@@ -124,7 +126,7 @@ class GeneCaller:
             executor: makes emissions ahead of the decoder.
             ahead: blocks made ahead.
         """
-        source = _ContigSource(self.tracks, self.bases, contig.name)
+        source = ContigSource(self.tracks, self.bases, contig.name)
         emissions = EmissionBuilder(self.plan, self.machine, source, source, contig.length)
         genes: list[Gene] = []
         for first, last in self._pieces(source, contig.length):
@@ -181,7 +183,7 @@ class GeneCaller:
             self.dropped.add(builder.dropped)
         return [gene for gene in built if gene is not None]
 
-    def _pieces(self, source: _ContigSource, length: int) -> Iterator[tuple[int, int]]:
+    def _pieces(self, source: ContigSource, length: int) -> Iterator[tuple[int, int]]:
         """Stretches that are decoded apart: the contig, or what lies between its long gaps."""
         if length < _SHORTEST_PIECE:
             return
@@ -197,7 +199,7 @@ class GeneCaller:
             yield begun, length
 
 
-def _long_gaps(source: _ContigSource, length: int, shortest: int, block: int) -> Iterator[tuple[int, int]]:
+def _long_gaps(source: ContigSource, length: int, shortest: int, block: int) -> Iterator[tuple[int, int]]:
     """Runs of N at least this long, read block by block."""
     open_start, open_end = -1, -1
     for low in range(0, length, block):
