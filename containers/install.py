@@ -40,6 +40,7 @@ def package() -> None:
         shutil.rmtree(site / name, ignore_errors=True)
     for info in (*site.glob("pip-*.dist-info"), *site.glob("setuptools-*.dist-info")):
         shutil.rmtree(info)
+    (site / "distutils-precedence.pth").unlink(missing_ok=True)  # setuptools' own, which would complain at every start
     for script in Path(sys.executable).parent.glob("pip*"):
         script.unlink()
 
