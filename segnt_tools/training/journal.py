@@ -96,7 +96,7 @@ def draw_learning_curve(entries: list[dict[str, Any]], file: Path) -> None:
     left.plot([e["step"] for e in training], [e["loss"] for e in training], color="#BBBBBB", label="training")
     if validation:
         left.plot([e["step"] for e in validation], [e["loss"] for e in validation], color="#4477AA", label="held out")
-    left.set(xlabel="step", ylabel="loss")
+    left.set(xlabel="step", ylabel="loss", yscale="log")
     left.legend()
     figures = [
         name for name in (validation[0] if validation else {}) if name not in ("step", "kind") and "loss" not in name
