@@ -101,7 +101,7 @@ class GeneBuilder:
         if gene_score < self.min_score:
             self.dropped.low_score += 1
             return None
-        exons = list(self._exons(gene))
+        exons = self._without_slivers(gene, list(self._exons(gene)), coding)
         strand = STRANDS[state.strand]
         if not coding and len(exons) == 1 and not self.strand_known:
             strand = Strand.NONE
@@ -156,6 +156,22 @@ class GeneBuilder:
             if last or gene.segments[number + 1].start > part.end:
                 yield (gene.segments[first].start, part.end), first, number
                 first = number + 1
+
+    def _without_slivers(
+        self, gene: PathGene, exons: list[tuple[Interval, int, int]], coding: Sequence[int]
+    ) -> list[tuple[Interval, int, int]]:
+        """Exons without outer UTR exons too short to believe: no sharp transcript end vouches for them."""
+        shortest = self.machine.parameters.min_utr_exon
+
+        def sliver(exon: tuple[Interval, int, int], cut: bool) -> bool:
+            (start, end), first, last = exon
+            return bool(coding) and not cut and end - start < shortest and not any(first <= i <= last for i in coding)
+
+        while sliver(exons[0], gene.cut_left):
+            exons = exons[1:]
+        while sliver(exons[-1], gene.cut_right):
+            exons = exons[:-1]
+        return exons
 
     def _phase(self, gene: PathGene, coding: Sequence[int]) -> int:
         """Bases before the first whole codon at the 5' end of the CDS."""

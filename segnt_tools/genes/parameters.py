@@ -57,6 +57,7 @@ class GeneParameters:
         gap_length: runs of N at least this long cut the contig: genes there are partial. 0: never.
         min_cds: shorter coding sequences are not reported (bases, the stop codon included).
         min_partial_cds: likewise for genes cut by a contig's end.
+        min_utr_exon: outer exons without coding bases that are shorter are left out of the model (bases).
         min_lncrna: shorter lncRNAs are not reported (bases of exons).
         score_temperature: divides all scores before posteriors are computed; above 1 where raw ones are overconfident.
         donor_span: bases, relative to the intron's first one in reading direction, on which the model marks a donor
@@ -100,6 +101,7 @@ class GeneParameters:
     gap_length: int = 0
     min_cds: int = 60
     min_partial_cds: int = 60
+    min_utr_exon: int = 10
     min_lncrna: int = 200
     score_temperature: float = 1.0
     donor_span: tuple[int, int] = (0, 0)
