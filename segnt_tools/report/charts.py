@@ -155,7 +155,7 @@ def cumulative(descending: Mapping[str, Integers]) -> Figure:
     figure, axis = _figure()
     for number, (name, sample) in enumerate(descending.items()):
         shares = np.cumsum(sample) / sample.sum()
-        chosen = np.unique(np.linspace(0, sample.size - 1, min(sample.size, 400)).astype(int))
+        chosen = np.unique(np.minimum(np.searchsorted(shares, np.linspace(0, 1, 300)), sample.size - 1))
         x = np.concatenate(([0.0], 100 * shares[chosen]))
         y = np.concatenate((sample[:1], sample[chosen]))
         style = _LINES[number % len(_LINES)]

@@ -120,15 +120,15 @@ class _Page:
 
     def _run(self, number: int, place: Place) -> Iterator[str]:
         run, loci = self.runs[number], self.loci[number]
-        shown = {
-            locus.gene: sections.panel_id(place, i, locus) for i, locus in enumerate(loci, 1) if locus.gene is not None
-        }
+        panels = "".join(self._panels(run, loci, place))  # first: reading tracks may add notes to the top
+        ids = {locus.gene: sections.panel_id(place, i, locus) for i, locus in enumerate(loci, 1) if locus.gene}
+        shown = {gene: name for gene, name in ids.items() if f'id="{name}"' in panels}
         yield sections.top_section(run, self.verdicts[number], place)
         yield sections.assembly_section(run, place)
         yield sections.genes_section(run, place, shown)
         yield sections.elements_section(run, place)
         yield map_section(run, place, max(5, MOST_ROWS // len(self.runs)))
-        yield place.section("loci", "Loci", self._panels(run, loci, place))
+        yield place.section("loci", "Loci", (panels,))
         yield evaluation_section(run, place)
 
     def _panels(self, run: Run, loci: Sequence[Locus], place: Place) -> Iterator[str]:
