@@ -141,7 +141,7 @@ def test_kernels_compile_where_nothing_can_be_cached(tmp_path):
     (tmp_path / "module.py").write_text(
         "import numba.core.caching as caching\n"
         "caching.CompileResultCacheImpl._locator_classes = []\n"
-        "from segnt_tools.genes.compilation import compiled\n"
+        "from segnt_tools.compilation import compiled\n"
         "@compiled\n"
         "def added(a):\n"
         "    return a + 1\n"

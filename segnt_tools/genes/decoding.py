@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from segnt_tools.genes.compilation import compiled
+from segnt_tools.compilation import compiled
 from segnt_tools.genes.kernels import (
     BOUNDARY,
     HEAD,

@@ -33,9 +33,9 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from segnt_tools.compilation import compiled
 from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import TracksError
-from segnt_tools.genes.compilation import compiled
 from segnt_tools.genes.kernels import CODES_MARGIN, Rows
 from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.genes.states import (

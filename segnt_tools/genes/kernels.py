@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segnt_tools.genes.compilation import compiled, inlined
+from segnt_tools.compilation import compiled, inlined
 from segnt_tools.genes.states import REFUSED_BIT, Site, Tables
 
 OPEN_MAJOR = int(Site.OPEN_MAJOR)

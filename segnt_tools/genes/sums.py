@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from segnt_tools.genes.compilation import compiled, inlined
+from segnt_tools.compilation import compiled, inlined
 from segnt_tools.genes.kernels import (
     BOUNDARY,
     CLOSE_BITS,

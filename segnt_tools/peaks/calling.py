@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from segnt_tools.compilation import compiled
 from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
 from segnt_tools.quantisation import PROBABILITY_OF_CODE, code_at_least
@@ -126,7 +126,7 @@ class _Scan:
                 yield Peak(contig, int(start), int(end), track, total / length, best)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _end_run(
     state: NDArray[np.float64],
     end: int,
@@ -147,7 +147,8 @@ def _end_run(
         state[_PEAK_BEST] = max(state[_PEAK_BEST], state[_RUN_BEST])
     else:
         if state[_PEAK_START] >= 0:
-            found[count] = state[_PEAK_START : _PEAK_BEST + 1]
+            for i in range(4):
+                found[count, i] = state[_PEAK_START + i]
             count += 1
         state[_PEAK_START] = state[_RUN_START]
         state[_PEAK_TOTAL] = state[_RUN_TOTAL]
@@ -158,7 +159,7 @@ def _end_run(
     return count
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@compiled
 def _scan(
     values: Values,
     table: FloatArray,
