@@ -165,7 +165,7 @@ def _scan(
     table: FloatArray,
     coded: bool,
     start: int,
-    low: float,
+    low: float | np.float32,
     high: np.float32,
     max_gap: int,
     state: NDArray[np.float64],
