@@ -102,7 +102,7 @@ def rendered(nextflow: Nextflow, folder: Path, *profiles: str) -> dict:
     done = subprocess.run(
         ["nextflow", "config", "-o", "json", "-profile", ",".join(profiles), str(PIPELINE)],
         cwd=folder,
-        env=nextflow.environment(),
+        env=nextflow.environment({"NXF_PLUGINS_DEFAULT": "false"}),  # awsbatch and k8s are plugins to download
         capture_output=True,
         text=True,
         check=True,
