@@ -111,7 +111,6 @@ def test_module_has_all_parts(path: Path):
         "    label 'process_",
         "    conda ",
         "    container ",
-        "    when:",
         "    script:",
         "    stub:",
     ):
