@@ -161,17 +161,17 @@ def read_report(report: Path) -> list[Outcome]:
 def outcome_of(test: dict[str, Any]) -> Outcome:
     """One entry of a report; skipped counts as not passed."""
     data = test.get("data", {})
-    problems = [*data.get("output_problems", []), data.get("execution_problem"), data.get("problem_log")]
+    problems = [*(data.get("output_problems") or []), data.get("execution_problem"), data.get("problem_log")]
     job = data.get("job") or {}
     told = [str(problem) for problem in problems if problem]
     if data.get("status") != "success":
         told.append(
-            f"status {data.get('status')}; exit code {job.get('exit_code')}; stderr: {job.get('stderr', '')[-2000:]}"
+            f"status {data.get('status')}; exit code {job.get('exit_code')}; stderr: {str(job.get('stderr'))[-2000:]}"
         )
         told.append(f"command: {job.get('command_line', '')}")
     name = re.sub(r" \(Test #", " (", str(test.get("id", "?")))
     problem = "".join(f"\n    {line}" for text in told for line in text.splitlines())
-    return Outcome(name, data.get("status") == "success", float(data.get("time_seconds", 0.0)), problem)
+    return Outcome(name, data.get("status") == "success", float(data.get("time_seconds") or 0.0), problem)
 
 
 def summarise(
