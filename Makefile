@@ -3,9 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 RESULTS ?= results
+PYTEST_ARGS ?=
 DEMO = segnt_tools/data/demo/arabidopsis_chr1.fa.gz
 BIN = $(abspath $(VENV))/bin
-PYTEST = PATH="$(BIN):$$PATH" $(BIN)/pytest
+PYTEST = PATH="$(BIN):$$PATH" $(BIN)/pytest $(PYTEST_ARGS)
 
 .PHONY: annotate test test-quick test-galaxy test-nextflow lint clean
 

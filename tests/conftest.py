@@ -16,7 +16,7 @@ INSTALL_HINTS = {
     "gffread": "Debian package gffread",
     "gff3-validate": "PyPI package gff3-validator",
     "chromium": "Debian packages chromium and chromium-driver",
-    "nextflow": "make nextflow-runtime (Java and Maven)",
+    "nextflow": "Java 17 and Maven; make test-nextflow installs Nextflow itself",
     "podman": "Debian packages podman and runc",
     "slurmctld": "Debian packages slurm-wlm and munge",
     "augustus": "Debian packages augustus and augustus-data",
