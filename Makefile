@@ -28,10 +28,10 @@ test-quick: $(VENV)/.develop
 	$(PYTEST) -m "not slow and not galaxy and not nextflow"
 
 test-galaxy: $(VENV)/.develop
-	$(PYTEST) -m galaxy
+	SEGNT_REQUIRE_ENGINES=1 $(PYTEST) -m galaxy
 
 test-nextflow: $(VENV)/.develop
-	$(PYTEST) -m nextflow
+	SEGNT_REQUIRE_ENGINES=1 $(PYTEST) -m nextflow
 
 lint: $(VENV)/.develop
 	$(PYTEST) tests/test_code_style.py
