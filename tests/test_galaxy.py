@@ -66,7 +66,8 @@ def test_every_command_has_a_wrapper() -> None:
 
 
 def test_embedded_models_of_the_form_are_those_of_the_package() -> None:
-    from segnt_tools.models.registry import DEFAULT_MODEL, embedded_folder
+    from segnt_tools.models.card import DEFAULT_MODEL
+    from segnt_tools.models.registry import embedded_folder
 
     root = ET.parse(SUITE / "macros.xml").getroot()
     options = next(e for e in root.iter("param") if e.get("name") == "embedded").findall("option")

@@ -18,16 +18,13 @@ from segnt_tools.commands.common import add_common_options, add_model_options, p
 from segnt_tools.errors import UsageError
 from segnt_tools.files import output_folder, require_free_space
 from segnt_tools.logs import Progress, logger
-from segnt_tools.models.card import Card
+from segnt_tools.models.card import DEFAULT_MODEL, Card
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.shards import Piece, Shard, read_shards
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 if TYPE_CHECKING:
     from segnt_tools.models.registry import LoadedModel
-
-DEFAULT_MODEL = "plant_small"
-MOST_TESTED_STRETCH = 1.02
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

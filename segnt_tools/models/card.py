@@ -14,6 +14,7 @@ from segnt_tools.errors import CheckpointError, UsageError
 from segnt_tools.sequence.windows import WindowGeometry
 
 CARD_FILE = "card.json"
+DEFAULT_MODEL = "plant_small"
 SCHEMA_VERSION = 1
 
 

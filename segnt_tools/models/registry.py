@@ -20,8 +20,6 @@ from segnt_tools.models.checkpoints import open_checkpoint
 from segnt_tools.models.interface import SegmentationModel
 from segnt_tools.models.uninitialised import Uninitialised
 
-DEFAULT_MODEL = "plant_small"
-
 PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
     {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 )
