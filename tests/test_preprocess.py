@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
@@ -115,3 +116,15 @@ def test_more_shards_than_bases() -> None:
 
 def test_shard_table_round_trip(prepared: Path) -> None:
     assert [shard.bases for shard in read_shards(prepared)] == [32]
+
+
+def test_threads_may_read_one_assembly(tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    sequence = "".join(random.choice(list("ACGT"), 400_000))
+    (tmp_path / "a.fa").write_text(f">c\n{sequence}\n")
+    (tmp_path / "out").mkdir()
+    prepare(tmp_path / "a.fa", tmp_path / "out")
+    starts = random.integers(0, 390_000, 4_000).tolist()
+    with Assembly.open(tmp_path / "out") as assembly, ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(lambda start: assembly.sequence("c", start, start + 5_000), starts))
+    assert [place for place, found in zip(starts, read, strict=True) if found != sequence[place : place + 5_000]] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def fingerprint(contigs: tuple[Contig, ...] | list[Contig]) -> str:
 class Assembly(ABC):
     """The contigs of an assembly and their bases.
 
-    Use `Assembly.open`; close it or use it in a `with` block.
+    Use `Assembly.open`; close it or use it in a `with` block. Safe to read from several threads.
     """
 
     def __init__(self, contigs: tuple[Contig, ...], path: Path) -> None:
@@ -109,6 +110,8 @@ class _IndexedAssembly(Assembly):
         try:
             super().__init__(tuple(_contigs_of_table(folder / CONTIGS_FILE)), folder)
             self._fasta = pysam.FastaFile(str(fasta))
+            # Seeking and reading are two steps on one file; two threads at once read garbage.
+            self._reading = threading.Lock()
         except (OSError, ValueError) as error:
             raise AssemblyError(
                 f"not a complete preprocess folder ({error})",
@@ -117,7 +120,9 @@ class _IndexedAssembly(Assembly):
             ) from error
 
     def _codes(self, contig: str, start: int, end: int) -> Codes:
-        return encode(self._fasta.fetch(contig, start, end))
+        with self._reading:
+            bases = self._fasta.fetch(contig, start, end)
+        return encode(bases)
 
     def close(self) -> None:
         self._fasta.close()
