@@ -36,7 +36,7 @@ from segnt_tools.training.calibration import Calibrator
 from segnt_tools.training.journal import read_entries
 from segnt_tools.training.losses import best_constant_loss, track_loss
 from segnt_tools.training.optimisers import orthogonalised, rate_factor
-from segnt_tools.training.recipe import OptimiserRecipe, Recipe
+from segnt_tools.training.recipe import OptimiserRecipe, Recipe, bundled_recipes, find_recipe
 from segnt_tools.training.regions import Stretch, split
 from segnt_tools.training.track_task import rescale_rotary, rotary_factor
 
@@ -156,9 +156,16 @@ def quiet_environment(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_recipes_in_the_repository_are_valid():
-    for path in sorted(RECIPES.glob("*.toml")):
-        Recipe.read(path)
+def test_bundled_recipes_are_valid_and_found_by_name():
+    assert sorted(RECIPES.glob("*.toml")) == sorted(RECIPES / f"{name}.toml" for name in bundled_recipes())
+    for name in bundled_recipes():
+        Recipe.read(find_recipe(Path(name)))
+
+
+def test_an_unknown_recipe_is_answered_with_the_known_ones(capsys, tmp_path):
+    assert main(["train", "adopt", "--out", str(tmp_path / "out")]) == 2
+    assert "adapt" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

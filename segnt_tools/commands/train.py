@@ -1,12 +1,12 @@
 """Train a model from a recipe, or adapt one to your own genome.
 
-RECIPE is a TOML file that describes the run completely: genomes, network, loss, optimiser, stages. The recipes of the
-embedded models and of the paper's are in the folder recipes/ of the repository. A killed run goes on exactly where its
-last saved state was when the same command is given again. Several devices: start it with torchrun.
+RECIPE is a TOML file that describes the run completely: genomes, network, loss, optimiser, stages; or the name of a
+bundled one: adapt, those of the embedded models and those of the paper's. A killed run goes on exactly where its last
+saved state was when the same command is given again. Several devices: start it with torchrun.
 
 To adapt the embedded model to a genome with some trusted genes, in minutes:
 
-  segnt train recipes/adapt.toml --genome genome.fa --annotation genes.gff3 --minutes 5 --out my_model
+  segnt train adapt --genome genome.fa --annotation genes.gff3 --minutes 5 --out my_model
   segnt annotate assembly.fa --model my_model --out results
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of segnt train."""
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file that describes the run")
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file, or name of a bundled recipe")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder to write")
     parser.add_argument(
         "--calibrate",
@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     data = parser.add_argument_group("data", "Instead of what the recipe says about its first genome.")
     data.add_argument(
-        "--data", type=Path, metavar="DIR", help="where relative paths start (default: the recipe's folder)"
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="where relative paths start (default: the recipe's folder; of a bundled recipe, the current one)",
     )
     data.add_argument("--genome", type=Path, metavar="FASTA", help="genome to learn from")
     data.add_argument("--annotation", type=Path, metavar="GFF3", help="its genes, as GFF3 or GTF")
@@ -73,18 +76,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
-    from segnt_tools.training.recipe import Recipe
+    from segnt_tools.training.recipe import Recipe, find_recipe
 
     if args.minutes is not None and args.minutes <= 0:
         raise UsageError(f"--minutes {args.minutes:g} leaves no time to train")
-    recipe = Recipe.read(args.recipe, settings_of(args))
+    file = find_recipe(args.recipe)
+    recipe = Recipe.read(file, settings_of(args))
     # Only now, so that a mistake in the recipe is told at once.
     from segnt_tools.training.run import RunOptions, choose_training_device, choose_training_precision, train
 
     device = choose_training_device(args.device)
     options = RunOptions(
-        recipe=args.recipe,
-        data=args.data or args.recipe.parent,
+        recipe=file,
+        data=args.data or (file.parent if file == args.recipe else Path()),
         out=args.out,
         device=device,
         precision=choose_training_precision(args.precision, device),

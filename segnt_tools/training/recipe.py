@@ -9,12 +9,36 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from segnt_tools.errors import RecipeError
 
 T = TypeVar("T")
+
+
+def bundled_recipes() -> dict[str, Path]:
+    """The recipes inside the package, by name."""
+    folder = Path(str(resources.files("segnt_tools") / "data" / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find_recipe(name_or_file: Path) -> Path:
+    """The file of a recipe that is given as a file or by the name of a bundled one.
+
+    Raises:
+        RecipeError: there is neither.
+    """
+    if name_or_file.is_file():
+        return name_or_file
+    bundled = bundled_recipes()
+    try:
+        return bundled[str(name_or_file)]
+    except KeyError:
+        raise RecipeError(
+            "no such file, and no recipe of this name", file=name_or_file, hint=f"There are {', '.join(bundled)}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
