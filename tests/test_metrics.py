@@ -7,6 +7,7 @@ import pytest
 
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.calibration import calibration
+from segnt_tools.evaluation.curves import RECALL_STEPS
 from segnt_tools.evaluation.metrics import (
     BINS,
     Confusion,
@@ -59,6 +60,23 @@ def test_average_precision_is_exact_for_eight_bit_tracks(seed):
     )
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_points_of_the_curve_lie_on_sklearns_and_are_few(seed):
+    histogram, probability, truth = case(seed)
+    precision, recall, _ = sklearn_metrics.precision_recall_curve(truth, probability)
+    exact = {(round(p, 9), round(r, 9)) for p, r in zip(precision, recall, strict=True)}
+    points = histogram.precision_recall()
+    assert 10 < len(points) <= RECALL_STEPS + 2
+    assert {(round(point.precision, 9), round(point.recall, 9)) for point in points} <= exact
+    assert points[-1].recall == 1.0
+    assert points[-1].precision == pytest.approx(truth.mean())
+    for point in points[:: len(points) // 5]:  # a threshold says from where on
+        called = probability >= point.threshold
+        assert truth[called].mean() == pytest.approx(point.precision)
+    area = np.trapezoid([p.precision for p in points], [p.recall for p in points])
+    assert area == pytest.approx(sklearn_metrics.auc(recall, precision), abs=0.02)
+
+
 def test_best_mcc_is_the_best_over_all_thresholds():
     histogram, probability, truth = case(3)
     brute = max(sklearn_metrics.matthews_corrcoef(truth, probability >= t) for t in np.unique(probability))
@@ -96,6 +114,7 @@ def test_one_sided_truth_is_not_defined(value):
     assert histogram.average_precision() is None
     assert histogram.best_mcc() is None
     assert calibration(histogram) is None
+    assert histogram.precision_recall() == ()
     assert histogram.masked == (2 if value == 255 else 0)
 
 

@@ -26,7 +26,8 @@ Writes into --out:
                      inside; merged, split, missed; and predicted genes that touch none (false)
   elements.tsv       tracks
   samplings.tsv      spread over the samplings
-  reliability.tsv    calibration curves
+  reliability.tsv    calibration curves, of tracks and of the scores of gene models (column 6)
+  precision_recall.tsv   precision and recall by threshold, of both
   evaluate.png       the picture
 
 What cannot be computed because the truth lacks it is "not defined", never 0 or 1.
@@ -35,6 +36,7 @@ What cannot be computed because the truth lacks it is "not defined", never 0 or 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,15 +44,18 @@ from segnt_tools.commands.common import add_common_options, bases, print_line, p
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.elements import ScoringOptions
 from segnt_tools.evaluation.evaluating import EvaluationOptions, evaluate
+from segnt_tools.evaluation.gene_scores import ScoreTrust
 from segnt_tools.evaluation.loading import names_of, parse_prediction
 from segnt_tools.evaluation.picture import draw
 from segnt_tools.evaluation.regions import region_intervals
 from segnt_tools.evaluation.results import (
+    ElementScores,
     PredictionScores,
     elements_table,
     gene_errors_table,
     genes_table,
     overview,
+    precision_recall_table,
     reliability_table,
     samplings_table,
 )
@@ -116,13 +121,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _scored(prediction: PredictionScores) -> Iterator[ScoreTrust | ElementScores]:
+    """Everything of a prediction that has curves."""
+    yield from prediction.gene_scores
+    yield from prediction.elements
+
+
 def _write(args: argparse.Namespace, scores: list[PredictionScores]) -> None:
     tables = {
         "genes.tsv": (genes_table, any(prediction.genes for prediction in scores)),
         "gene_errors.tsv": (gene_errors_table, any(prediction.gene_errors for prediction in scores)),
         "elements.tsv": (elements_table, any(prediction.elements for prediction in scores)),
         "samplings.tsv": (samplings_table, any(one.samplings for p in scores for one in p.elements)),
-        "reliability.tsv": (reliability_table, any(one.calibration for p in scores for one in p.elements)),
+        "reliability.tsv": (reliability_table, any(one.calibration for p in scores for one in _scored(p))),
+        "precision_recall.tsv": (precision_recall_table, any(one.curve for p in scores for one in _scored(p))),
     }
     for name, (table, wanted) in tables.items():
         if wanted:

@@ -5,23 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segnt_tools.evaluation.metrics import ScoreHistogram, bin_probability
+
+BINS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """Bases whose probability lies in [low, high).
+    """What has a probability in [low, high): bases of a track, or parts of gene models.
 
     Attributes:
-        bases: how many.
-        mean_probability: what the model said of them on average.
-        observed: share of them that is present in the truth.
+        count: how many.
+        mean_probability: what was said of them on average.
+        observed: share of them that the truth has.
     """
 
     low: float
     high: float
-    bases: int
+    count: int
     mean_probability: float
     observed: float
 
@@ -31,10 +34,10 @@ class Calibration:
     """How far probabilities can be taken at their word.
 
     Attributes:
-        curve: the bins that hold any base, ascending.
-        expected_error: mean of |mean probability - observed share| over the bins, weighted by their bases. Most bases
+        curve: the bins that hold anything, ascending.
+        expected_error: mean of |mean probability - observed share| over the bins, weighted by their counts. Most bases
             of a genome have a probability near 0, so that this is small for any rare element.
-        expected_error_called: the same over bases with a probability of at least 0.5; None without any.
+        expected_error_called: the same over what has a probability of at least 0.5; None without any.
     """
 
     curve: tuple[ReliabilityBin, ...]
@@ -43,24 +46,36 @@ class Calibration:
 
 
 def _weighted_error(curve: list[ReliabilityBin]) -> float | None:
-    bases = sum(entry.bases for entry in curve)
-    return sum(entry.bases * abs(entry.mean_probability - entry.observed) for entry in curve) / bases if bases else None
+    count = sum(entry.count for entry in curve)
+    return sum(entry.count * abs(entry.mean_probability - entry.observed) for entry in curve) / count if count else None
 
 
-def calibration(histogram: ScoreHistogram, bins: int = 20) -> Calibration | None:
-    """Reliability over equally wide probability bins; None where nothing was scored or the truth is one-sided."""
-    if not histogram.present.any() or not histogram.absent.any():
-        return None
-    probability = bin_probability()
-    owner = np.minimum((probability * bins).astype(np.int64), bins - 1)
-    total = histogram.present + histogram.absent
-    bases = np.bincount(owner, total, bins)
-    said = np.bincount(owner, total * probability, bins)
-    seen = np.bincount(owner, histogram.present, bins)
+def reliability(
+    probability: NDArray[np.float64], count: NDArray[np.floating | np.integer], right: NDArray[np.floating | np.integer]
+) -> Calibration | None:
+    """Reliability over equally wide bins of the probability; None where nothing was counted.
+
+    Args:
+        probability: from 0 to 1, shape (n,).
+        count: how often each stands, shape (n,).
+        right: how many of those the truth has, shape (n,).
+    """
+    owner = np.minimum((probability * BINS).astype(np.int64), BINS - 1)
+    total = np.bincount(owner, count, BINS)
+    said = np.bincount(owner, count * probability, BINS)
+    seen = np.bincount(owner, right, BINS)
     curve = [
-        ReliabilityBin(i / bins, (i + 1) / bins, int(bases[i]), float(said[i] / bases[i]), float(seen[i] / bases[i]))
-        for i in np.flatnonzero(bases).tolist()
+        ReliabilityBin(i / BINS, (i + 1) / BINS, int(total[i]), float(said[i] / total[i]), float(seen[i] / total[i]))
+        for i in np.flatnonzero(total).tolist()
     ]
     error = _weighted_error(curve)
-    assert error is not None  # present and absent bases exist
+    if error is None:
+        return None
     return Calibration(tuple(curve), error, _weighted_error([entry for entry in curve if entry.low >= 0.5]))
+
+
+def calibration(histogram: ScoreHistogram) -> Calibration | None:
+    """Reliability of a track's probabilities; None where nothing was scored or the truth is one-sided."""
+    if not histogram.present.any() or not histogram.absent.any():
+        return None
+    return reliability(bin_probability(), histogram.present + histogram.absent, histogram.present)

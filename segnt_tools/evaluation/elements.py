@@ -95,6 +95,7 @@ class _TrackTally:
             best_threshold=best[1] if best else None,
             sov=self.sov,
             calibration=calibration(self.histogram) if has_probabilities else None,
+            curve=self.histogram.precision_recall() if has_probabilities else (),
             samplings=self._spreads(has_probabilities) if confusion.defined else {},
         )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.elements import ScoringOptions, score_tracks
 from segnt_tools.evaluation.gene_errors import classify_genes
+from segnt_tools.evaluation.gene_scores import trust_in_scores
 from segnt_tools.evaluation.genes import VIEWS, compare_genes
 from segnt_tools.evaluation.loading import (
     Kind,
@@ -94,7 +95,8 @@ def _with_genes(
             continue
         views = tuple(compare_genes(reference.genes, one.genes, regions, view) for view in VIEWS)
         errors = classify_genes(reference.genes, one.genes, regions)
-        scored.append(replace(result, genes=views, gene_errors=errors))
+        trust = trust_in_scores(reference.genes, one.genes, regions)
+        scored.append(replace(result, genes=views, gene_errors=errors, gene_scores=trust))
     return scored
 
 

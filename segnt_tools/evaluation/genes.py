@@ -85,8 +85,15 @@ class GeneScores:
 
 
 @dataclass(slots=True)
-class _Inventory:
-    """What one side has inside the regions."""
+class Inventory:
+    """What one side has inside the regions.
+
+    Attributes:
+        covered: bases of each contig and strand that any isoform covers.
+        exons, introns, chains: distinct ones, wholly inside.
+        genes: chains of each gene that lies inside as a whole.
+        cut: spans of genes that a border cuts.
+    """
 
     covered: dict[Site, Intervals] = field(default_factory=dict)
     exons: set[tuple[Site, Interval]] = field(default_factory=set)
@@ -101,7 +108,8 @@ def introns_of(chain: Chain) -> Chain:
     return tuple((left[1], right[0]) for left, right in pairwise(chain))
 
 
-def _chain(transcript: Transcript, view: View) -> Chain:
+def chain_of(transcript: Transcript, view: View) -> Chain:
+    """The parts of a transcript that a view compares, joined over frameshifts."""
     return join_close(transcript.cds if view == "cds" else transcript.exons)
 
 
@@ -125,11 +133,11 @@ class _Regions:
         return intersect(intervals, self._regions[contig])
 
 
-def _take(genes: Iterable[Gene], regions: _Regions, view: View) -> _Inventory:
-    inventory = _Inventory()
+def _take(genes: Iterable[Gene], regions: _Regions, view: View) -> Inventory:
+    inventory = Inventory()
     bases: dict[Site, list[Interval]] = defaultdict(list)
     for gene in genes:
-        chains = tuple(dict.fromkeys(c for t in gene.transcripts if (c := _chain(t, view))))
+        chains = tuple(dict.fromkeys(c for t in gene.transcripts if (c := chain_of(t, view))))
         if not chains:
             continue
         site = (gene.contig, gene.strand)
@@ -150,7 +158,7 @@ def _take(genes: Iterable[Gene], regions: _Regions, view: View) -> _Inventory:
     return inventory
 
 
-def _drop_shadowed(predicted: _Inventory, truth: _Inventory) -> None:
+def _drop_shadowed(predicted: Inventory, truth: Inventory) -> None:
     """Leave out predicted genes and transcripts that lie on a gene of the reference which a border cuts."""
     for site, spans in truth.cut.items():
         cut = union(spans)
@@ -162,7 +170,7 @@ def _drop_shadowed(predicted: _Inventory, truth: _Inventory) -> None:
         predicted.chains = {c for c in predicted.chains if c[0] != site or clear(c[1]) or c in truth.chains}
 
 
-def _nucleotides(truth: _Inventory, predicted: _Inventory) -> LevelScore:
+def _nucleotides(truth: Inventory, predicted: Inventory) -> LevelScore:
     shared = sum(
         length(intersect(truth.covered[s], predicted.covered[s])) for s in truth.covered if s in predicted.covered
     )
@@ -180,10 +188,20 @@ def _intron_chains(chains: set[tuple[Site, Chain]]) -> set[tuple[Site, Chain]]:
     return {(site, introns_of(chain)) for site, chain in chains if len(chain) > 1}
 
 
-def _genes(truth: _Inventory, predicted: _Inventory) -> LevelScore:
+def _genes(truth: Inventory, predicted: Inventory) -> LevelScore:
     found = sum(any((site, chain) in predicted.chains for chain in chains) for site, chains in truth.genes)
     right = sum(any((site, chain) in truth.chains for chain in chains) for site, chains in predicted.genes)
     return LevelScore(len(truth.genes), found, len(predicted.genes), right)
+
+
+def inventories(
+    truth: Iterable[Gene], predicted: Iterable[Gene], regions: Mapping[str, Intervals], view: View
+) -> tuple[Inventory, Inventory]:
+    """What both sides have inside the regions, by the rules at the top of this file."""
+    inside = _Regions(regions)
+    reference, called = _take(truth, inside, view), _take(predicted, inside, view)
+    _drop_shadowed(called, reference)
+    return reference, called
 
 
 def compare_genes(
@@ -197,9 +215,7 @@ def compare_genes(
         regions: evaluated intervals of each contig; genes elsewhere are ignored on both sides.
         view: coding parts or whole exons.
     """
-    inside = _Regions(regions)
-    reference, called = _take(truth, inside, view), _take(predicted, inside, view)
-    _drop_shadowed(called, reference)
+    reference, called = inventories(truth, predicted, regions, view)
     return GeneScores(
         view,
         {

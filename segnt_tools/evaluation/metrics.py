@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnt_tools.errors import UsageError
+from segnt_tools.evaluation.curves import CurvePoint, thinned_curve
 
 Bins = NDArray[np.int16]
 
@@ -41,6 +42,12 @@ def bin_of(probability: NDArray[np.floating]) -> Bins:
 def bin_probability() -> NDArray[np.float64]:
     """Probability at the middle of each bin; 0 for the first."""
     logit = (np.arange(BINS - 1) + 0.5) / BINS_PER_LOGIT - LOGIT_LIMIT
+    return np.concatenate(([0.0], 1.0 / (1.0 + np.exp(-logit))))
+
+
+def _lower_edges() -> NDArray[np.float64]:
+    """Lowest probability of each bin; 0 for the first."""
+    logit = np.arange(BINS - 1) / BINS_PER_LOGIT - LOGIT_LIMIT
     return np.concatenate(([0.0], 1.0 / (1.0 + np.exp(-logit))))
 
 
@@ -157,6 +164,15 @@ class ScoreHistogram:
         precision = true / np.maximum(true + false, 1.0)
         return float((np.diff(true, prepend=0.0) * precision).sum() / true[-1])
 
+    def precision_recall(self) -> tuple[CurvePoint, ...]:
+        """The precision-recall curve in at most about a hundred points; empty where it is not defined."""
+        true, false = self._curve()
+        if not true[-1] or not false[-1]:
+            return ()
+        edges = _lower_edges()[::-1]
+        changes = np.flatnonzero(np.diff(true + false, prepend=0.0) > 0)
+        return thinned_curve(edges[changes], true[changes], false[changes], float(true[-1]))
+
     def best_mcc(self) -> tuple[float, float] | None:
         """Highest MCC over all thresholds and its threshold; optimistic, since chosen on the same truth."""
         true, false = self._curve()
@@ -166,6 +182,4 @@ class ScoreHistogram:
         scale = np.sqrt(true + false) * np.sqrt(true[-1]) * np.sqrt(false[-1]) * np.sqrt(missed + rejected)
         mcc = np.divide(true * rejected - false * missed, scale, out=np.zeros_like(scale), where=scale > 0)
         best = int(np.argmax(mcc))
-        edge = BINS - 2 - best  # bins count from the top; bin b begins at edge b - 1
-        logit = edge / BINS_PER_LOGIT - LOGIT_LIMIT
-        return float(mcc[best]), 1.0 / (1.0 + math.exp(-logit))
+        return float(mcc[best]), float(_lower_edges()[::-1][best])

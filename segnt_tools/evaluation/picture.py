@@ -1,42 +1,83 @@
-"""The picture of an evaluation: F1 by level of gene finding, MCC by element, reliability curves."""
+"""The picture of an evaluation: F1 by level of gene finding, MCC by element, reliability, precision-recall."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from segnt_tools.elements import ELEMENTS
+from segnt_tools.evaluation.calibration import Calibration
+from segnt_tools.evaluation.curves import CurvePoint
 from segnt_tools.evaluation.results import PredictionScores
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart.
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 _LEVEL_NAMES = {"intron_chain": "intron\nchain"}
 _MOST_CURVES = 8
+_MARKERS = "osD^v<>P"
+
+_Panel = Callable[[Any, Sequence[PredictionScores]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Curves:
+    """Both curves of a track, or of a level of gene models' scores."""
+
+    label: str
+    colour: str | None
+    reliability: Calibration | None
+    precision_recall: tuple[CurvePoint, ...]
 
 
 def draw(predictions: Sequence[PredictionScores], path: Path, caption: str) -> None:
     """Write a PNG with a panel for each kind of score that there is."""
     from matplotlib.figure import Figure  # drawn without pyplot: no global state, no display
 
-    panels = _panels(predictions)
-    figure = Figure(figsize=(9.0, 0.6 + 3.6 * len(panels)), dpi=130, layout="constrained")
-    axes = figure.subplots(len(panels), 1, squeeze=False)[:, 0]
-    for axis, panel in zip(axes, panels, strict=True):
-        panel(axis, predictions)
+    bars, curves = _bar_panels(predictions), list(_curve_rows(predictions))
+    rows = len(bars) + len(curves)
+    figure = Figure(figsize=(9.0, 0.6 + 3.4 * len(bars) + 3.9 * len(curves)), dpi=130, layout="constrained")
+    grid = figure.add_gridspec(rows, 2, height_ratios=[3.4] * len(bars) + [3.9] * len(curves))
+    for row, panel in enumerate(bars):
+        panel(figure.add_subplot(grid[row, :]), predictions)
+    for row, (title, shown) in enumerate(curves, len(bars)):
+        left, right = figure.add_subplot(grid[row, 0]), figure.add_subplot(grid[row, 1])
+        _draw_curves(left, right, title, shown)
     figure.suptitle(caption, fontsize=9)
     figure.savefig(path, metadata={"Software": None})
 
 
-def _panels(predictions: Sequence[PredictionScores]) -> list[Callable[[Any, Sequence[PredictionScores]], None]]:
-    panels: list[Callable[[Any, Sequence[PredictionScores]], None]] = []
+def _bar_panels(predictions: Sequence[PredictionScores]) -> list[_Panel]:
+    panels: list[_Panel] = []
     if any(prediction.genes for prediction in predictions):
         panels.append(_draw_genes)
     if any(prediction.elements for prediction in predictions):
         panels.append(_draw_elements)
-    if any(scores.calibration for prediction in predictions for scores in prediction.elements):
-        panels.append(_draw_reliability)
     return panels
+
+
+def _curve_rows(predictions: Sequence[PredictionScores]) -> Iterator[tuple[str, list[_Curves]]]:
+    """Title and curves of each row: scores of gene models, then tracks, the most frequent ones."""
+    models = [(p, trust) for p in predictions for trust in p.gene_scores]
+    several = len({p.name for p, _ in models}) > 1
+    shown = [
+        _Curves(f"{trust.level} ({p.name})" if several else trust.level, None, trust.calibration, trust.curve)
+        for p, trust in models
+    ]
+    if shown:
+        yield "scores of gene models", shown[:_MOST_CURVES]
+    tracks = [(p, scores) for p in predictions for scores in p.elements if scores.curve or scores.calibration]
+    tracks.sort(key=lambda pair: -(pair[1].confusion.tp + pair[1].confusion.fn))
+    several = len({p.name for p, _ in tracks}) > 1
+    shown = []
+    for p, scores in tracks[:_MOST_CURVES]:
+        known = ELEMENTS.get(scores.track.rstrip("+-"))
+        colour = None if several or known is None else known.colour
+        label = f"{scores.track} ({p.name})" if several else scores.track
+        shown.append(_Curves(label, colour, scores.calibration, scores.curve))
+    if shown:
+        yield "tracks" + (f" (the {_MOST_CURVES} most frequent)" if len(tracks) > _MOST_CURVES else ""), shown
 
 
 def _bars(axis: Any, groups: Sequence[str], series: dict[str, list[float | None]]) -> None:
@@ -84,31 +125,29 @@ def _draw_elements(axis: Any, predictions: Sequence[PredictionScores]) -> None:
     axis.set_title("Elements, base by base", loc="left", fontsize=10)
 
 
-def _draw_reliability(axis: Any, predictions: Sequence[PredictionScores]) -> None:
-    curves = [(p.name, s) for p in predictions for s in p.elements if s.calibration]
-    curves.sort(key=lambda pair: -(pair[1].confusion.tp + pair[1].confusion.fn))
-    several = len({name for name, _ in curves}) > 1
-    axis.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
-    for i, (name, scores) in enumerate(curves[:_MOST_CURVES]):
-        assert scores.calibration is not None
-        known = ELEMENTS.get(scores.track.rstrip("+-"))
-        axis.plot(
-            [entry.mean_probability for entry in scores.calibration.curve],
-            [entry.observed for entry in scores.calibration.curve],
-            marker="o",
-            markersize=3,
-            linewidth=1.2,
-            color=_COLOURS[i % len(_COLOURS)] if several or known is None else known.colour,
-            label=f"{scores.track} ({name})" if several else scores.track,
-        )
-    axis.set_xlim(0, 1)
-    axis.set_ylim(0, 1)
-    axis.set_aspect("equal")
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_xlabel("predicted probability")
-    axis.set_ylabel("share present")
-    axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    more = len(curves) - _MOST_CURVES
-    axis.set_title(
-        "Reliability" + (f" (the {_MOST_CURVES} most frequent tracks)" if more > 0 else ""), loc="left", fontsize=10
-    )
+def _draw_curves(left: Any, right: Any, title: str, curves: Sequence[_Curves]) -> None:
+    """Reliability on the left, precision and recall on the right, one legend for both."""
+    left.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=":")
+    for i, one in enumerate(curves):
+        style: dict[str, Any] = {
+            "color": one.colour or _COLOURS[i % len(_COLOURS)],
+            "marker": _MARKERS[i % len(_MARKERS)],
+        }
+        style |= {"markersize": 3, "linewidth": 1.2}
+        bins = one.reliability.curve if one.reliability else ()
+        left.plot([b.mean_probability for b in bins], [b.observed for b in bins], **style)
+        points = one.precision_recall
+        every = max(1, len(points) // 10)
+        right.plot([p.recall for p in points], [p.precision for p in points], label=one.label, markevery=every, **style)
+    for axis, name, x, y in (
+        (left, "Reliability", "predicted probability", "share right"),
+        (right, "Precision and recall", "recall", "precision"),
+    ):
+        axis.set_xlim(0, 1.01)
+        axis.set_ylim(0, 1.01)
+        axis.set_box_aspect(1)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.set_xlabel(x)
+        axis.set_ylabel(y)
+        axis.set_title(f"{name}, {title}" if axis is left else name, loc="left", fontsize=10)
+    right.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.02, 0.5))

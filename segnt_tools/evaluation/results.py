@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segnt_tools.evaluation.calibration import Calibration
+from segnt_tools.evaluation.curves import CurvePoint
 from segnt_tools.evaluation.gene_errors import CLASSES as GENE_ERROR_CLASSES
 from segnt_tools.evaluation.gene_errors import GeneErrors
+from segnt_tools.evaluation.gene_scores import ScoreTrust
 from segnt_tools.evaluation.genes import GeneScores
 from segnt_tools.evaluation.metrics import Confusion
 from segnt_tools.evaluation.sov import SovPair
@@ -58,6 +60,7 @@ class ElementScores:
         auprc, best_mcc, best_threshold: None for intervals, which have no probabilities.
         sov: segment overlap sums at the threshold.
         calibration: None for intervals.
+        curve: precision and recall by threshold; empty for intervals.
         samplings: mean and deviation over the samplings, by metric.
     """
 
@@ -69,6 +72,7 @@ class ElementScores:
     best_threshold: float | None = None
     sov: SovPair = field(default_factory=SovPair)
     calibration: Calibration | None = None
+    curve: tuple[CurvePoint, ...] = ()
     samplings: dict[str, Spread] = field(default_factory=dict)
 
     def metric(self, name: str) -> Number:
@@ -104,16 +108,8 @@ class ElementScores:
         values["samplings"] = {
             name: {"mean": spread.mean, "deviation": spread.deviation} for name, spread in self.samplings.items()
         }
-        values["reliability"] = [
-            {
-                "low": b.low,
-                "high": b.high,
-                "bases": b.bases,
-                "mean_probability": b.mean_probability,
-                "observed": b.observed,
-            }
-            for b in (self.calibration.curve if self.calibration else ())
-        ]
+        values["reliability"] = _reliability_json(self.calibration, "bases")
+        values["precision_recall"] = _curve_json(self.curve)
         return values
 
 
@@ -126,6 +122,7 @@ class PredictionScores:
         file: base name of its file.
         genes: gene-level scores, by view; empty unless both sides have gene models.
         gene_errors: reference genes by what is wrong with them.
+        gene_scores: how far the scores of gene models can be trusted, by level; empty where they carry none.
         elements: per-base scores, in the order of the truth's tracks.
         notes: remarks for the reader (features left out, tracks without truth).
     """
@@ -134,6 +131,7 @@ class PredictionScores:
     file: str
     genes: tuple[GeneScores, ...] = ()
     gene_errors: GeneErrors | None = None
+    gene_scores: tuple[ScoreTrust, ...] = ()
     elements: tuple[ElementScores, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -150,6 +148,7 @@ class PredictionScores:
             "file": self.file,
             "genes": {scores.view: _levels_json(scores) for scores in self.genes},
             "gene_errors": {**self.gene_errors.classes, "false": self.gene_errors.false} if self.gene_errors else None,
+            "gene_scores": {trust.level: _trust_json(trust) for trust in self.gene_scores},
             "elements": {scores.track: scores.to_json() for scores in self.elements},
             "mean_mcc": self.mean_mcc,
             "notes": list(self.notes),
@@ -169,6 +168,36 @@ def _levels_json(scores: GeneScores) -> dict[str, Any]:
         }
         for name, level in scores.levels.items()
     }
+
+
+def _trust_json(trust: ScoreTrust) -> dict[str, Any]:
+    found = trust.calibration
+    return {
+        "unit": trust.unit,
+        "scored": trust.scored,
+        "expected_error": found.expected_error if found else None,
+        "expected_error_called": found.expected_error_called if found else None,
+        "reliability": _reliability_json(found, "count"),
+        "precision_recall": _curve_json(trust.curve),
+    }
+
+
+def _reliability_json(found: Calibration | None, counted: str) -> list[dict[str, Number]]:
+    """The bins of a reliability curve; `counted` is the key of what each holds."""
+    return [
+        {
+            "low": entry.low,
+            "high": entry.high,
+            counted: entry.count,
+            "mean_probability": entry.mean_probability,
+            "observed": entry.observed,
+        }
+        for entry in (found.curve if found else ())
+    ]
+
+
+def _curve_json(curve: Iterable[CurvePoint]) -> list[dict[str, float]]:
+    return [{"threshold": point.threshold, "precision": point.precision, "recall": point.recall} for point in curve]
 
 
 def _text(value: Number) -> str:
@@ -234,20 +263,41 @@ def samplings_table(predictions: Sequence[PredictionScores]) -> str:
 
 
 def reliability_table(predictions: Sequence[PredictionScores]) -> str:
-    """reliability.tsv: the reliability curves."""
+    """reliability.tsv: the reliability curves of tracks and of gene models' scores."""
     return _table(
-        ("prediction", "track", "low", "high", "bases", "mean_probability", "observed"),
+        ("prediction", "of", "name", "low", "high", "count", "mean_probability", "observed"),
         (
             [
-                prediction.name,
-                scores.track,
-                *map(_text, (entry.low, entry.high, entry.bases, entry.mean_probability, entry.observed)),
+                *names,
+                *map(_text, (entry.low, entry.high, entry.count, entry.mean_probability, entry.observed)),
             ]
-            for prediction in predictions
-            for scores in prediction.elements
-            for entry in (scores.calibration.curve if scores.calibration else ())
+            for names, found, _ in _curves(predictions)
+            for entry in (found.curve if found else ())
         ),
     )
+
+
+def precision_recall_table(predictions: Sequence[PredictionScores]) -> str:
+    """precision_recall.tsv: precision and recall by threshold, of tracks and of gene models' scores."""
+    return _table(
+        ("prediction", "of", "name", "threshold", "precision", "recall"),
+        (
+            [*names, *map(_text, (point.threshold, point.precision, point.recall))]
+            for names, _, curve in _curves(predictions)
+            for point in curve
+        ),
+    )
+
+
+def _curves(
+    predictions: Sequence[PredictionScores],
+) -> Iterator[tuple[tuple[str, str, str], Calibration | None, tuple[CurvePoint, ...]]]:
+    """Prediction, what a curve is of, its name there; reliability; precision and recall."""
+    for one in predictions:
+        for trust in one.gene_scores:
+            yield (one.name, "gene models", trust.level), trust.calibration, trust.curve
+        for scores in one.elements:
+            yield (one.name, "track", scores.track), scores.calibration, scores.curve
 
 
 def overview(predictions: Sequence[PredictionScores]) -> str:
