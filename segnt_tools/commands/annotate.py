@@ -17,6 +17,7 @@ repeats only the shard in flight.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -29,11 +30,12 @@ from typing import TYPE_CHECKING, Any
 from segnt_tools import __version__
 from segnt_tools.commands import call_genes, call_peaks, preprocess
 from segnt_tools.commands.common import add_common_options, refuse_other_settings, require_same_settings, write_report
-from segnt_tools.commands.predict import PredictOptions, add_predict_options, load, predict_shard
+from segnt_tools.commands.predict import PredictOptions, add_predict_options, load, predict_shard, select
 from segnt_tools.commands.tracks import export_tracks
 from segnt_tools.errors import AssemblyError, UsageError
 from segnt_tools.files import atomic_path, output_folder, remove_leftovers
 from segnt_tools.logs import logger
+from segnt_tools.models.card import AUTO_MODEL
 from segnt_tools.peaks.output import default_tracks
 from segnt_tools.sequence.assembly import CONTIGS_FILE, Assembly
 from segnt_tools.sequence.preparation import GAPS_FILE
@@ -99,13 +101,20 @@ class _Annotation:
 
     @cached_property
     def options(self) -> PredictOptions:
-        return PredictOptions.from_arguments(self.args)
+        """What to predict with which model; after the step `model`."""
+        options = PredictOptions.from_arguments(self.args)
+        if options.model != AUTO_MODEL:
+            return options
+        chosen = json.loads(self._step_report("model").read_text(encoding="utf-8"))["fits"][0]["model"]
+        return dataclasses.replace(options, model=chosen)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """Everything that decides the results; two runs with equal settings give equal files."""
-        from segnt_tools.models.registry import checkpoint_fingerprint, find_checkpoint
+        from segnt_tools.models.registry import checkpoint_fingerprint, embedded_folder, find_checkpoint
 
+        model = self.args.model
+        folder = embedded_folder() if model == AUTO_MODEL else find_checkpoint(model)
         values = vars(self.args)
         ignored = {
             *("run", "command", "assembly", "out", "quiet", "debug", "json", "threads", "batch_size"),
@@ -113,7 +122,7 @@ class _Annotation:
         }
         settings: dict[str, Any] = {
             "assembly_sha256": _digest(self.args.assembly),
-            "model_fingerprint": checkpoint_fingerprint(find_checkpoint(self.args.model)),
+            "model_fingerprint": checkpoint_fingerprint(folder),
             "version": __version__,
         }
         settings |= {key: value for key, value in values.items() if key not in ignored}
@@ -150,6 +159,10 @@ class _Annotation:
             remove_leftovers(folder)
         self._step("preprocess", self._preprocess)
         with Assembly.open(self.prepared) as assembly:
+            if self.args.model == AUTO_MODEL:
+                self._step(
+                    "model", lambda: dataclasses.asdict(select(PredictOptions.from_arguments(self.args), assembly))
+                )
             paths = self._predict(assembly)
             self._step("elements", lambda: self._elements(paths, assembly))
             self._step("genes", lambda: self._genes(paths, assembly))
@@ -220,7 +233,12 @@ class _Annotation:
                 values["citation"] = header.card.get("citation")
                 values["predict"] = {**header.settings, "tracks": [track.name for track in header.tracks]}
                 values["card"] = dict(header.card)
-        for name, key in (("preprocess", "preprocess"), ("elements", "call-peaks"), ("genes", "call-genes")):
+        for name, key in (
+            ("preprocess", "preprocess"),
+            ("model", "selection"),
+            ("elements", "call-peaks"),
+            ("genes", "call-genes"),
+        ):
             path = self._step_report(name)
             if path.exists():
                 document = json.loads(path.read_text(encoding="utf-8"))

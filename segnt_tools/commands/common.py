@@ -93,7 +93,12 @@ def add_model_options(parser: argparse.ArgumentParser, default_model: str) -> No
         "The embedded models carry their licence in the card. Official SegmentNT, SegmentEnformer and SegmentBorzoi "
         "weights are CC BY-NC-SA 4.0 (non-commercial); see segnt models list.",
     )
-    group.add_argument("--model", default=default_model, metavar="NAME|FOLDER", help="model name or checkpoint folder")
+    group.add_argument(
+        "--model",
+        default=default_model,
+        metavar="auto|NAME|FOLDER",
+        help="model name or checkpoint folder; auto tries the embedded models on a sample of the assembly",
+    )
     group.add_argument("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="where the model runs")
     group.add_argument(
         "--precision",

@@ -18,13 +18,14 @@ from segnt_tools.commands.common import add_common_options, add_model_options, p
 from segnt_tools.errors import UsageError
 from segnt_tools.files import output_folder, require_free_space
 from segnt_tools.logs import Progress, logger
-from segnt_tools.models.card import DEFAULT_MODEL, Card
+from segnt_tools.models.card import AUTO_MODEL, DEFAULT_MODEL, Card
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.shards import Piece, Shard, read_shards
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 if TYPE_CHECKING:
     from segnt_tools.models.registry import LoadedModel
+    from segnt_tools.selection import Selection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,8 +86,13 @@ def run(args: argparse.Namespace) -> int:
     output_folder(args.out.parent)
     with Assembly.open(args.input) as assembly:
         shard = _chosen_shard(args.input, args.shard, assembly)
+        selection = select(options, assembly) if options.model == AUTO_MODEL else None
+        if selection is not None:
+            options = dataclasses.replace(options, model=selection.best.model)
         loaded = load(options)
         report = predict_shard(assembly, shard, loaded, options, args.out)
+    if selection is not None:
+        report["selection"] = dataclasses.asdict(selection)
     write_report(args.json, "predict", report)
     return 0
 
@@ -104,6 +110,31 @@ def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> Shard
     if number > len(shards):
         raise UsageError(f"there is no shard {number}: the folder has {len(shards)}", file=source)
     return shards[number - 1]
+
+
+def select(options: PredictOptions, assembly: Assembly) -> Selection:
+    """Choose the embedded model that fits the assembly best, and say why."""
+    import torch
+
+    from segnt_tools.models.registry import embedded_models
+    from segnt_tools.selection import select_model
+
+    torch.set_num_threads(options.threads)
+    selection = select_model(assembly, embedded_models(), options.device, options.precision)
+    best = selection.best
+    logger.info(
+        "model %s (%s) fits best: share of %d sampled bases that it expects to annotate rightly as coding: %s",
+        best.model,
+        best.clade,
+        selection.sampled_bases,
+        ", ".join(f"{fit.model} {fit.expected_coding_share:.3f}" for fit in selection.fits),
+    )
+    if not best.is_at_home:
+        logger.warning(
+            "the assembly looks unlike anything the embedded models were trained on: do not trust the gene models. "
+            "Adapt a model to an annotated relative: segnt train adapt --help"
+        )
+    return selection
 
 
 def load(options: PredictOptions) -> LoadedModel:

@@ -14,7 +14,9 @@ from segnt_tools.errors import CheckpointError, UsageError
 from segnt_tools.sequence.windows import WindowGeometry
 
 CARD_FILE = "card.json"
-DEFAULT_MODEL = "plant_small"
+# Stands for whichever embedded model fits the assembly best (segnt_tools.selection).
+AUTO_MODEL = "auto"
+DEFAULT_MODEL = AUTO_MODEL
 SCHEMA_VERSION = 1
 
 

@@ -15,7 +15,7 @@ import torch
 from segnt_tools.errors import CheckpointError, UsageError
 from segnt_tools.logs import logger
 from segnt_tools.models.architectures import build
-from segnt_tools.models.card import CARD_FILE, Card
+from segnt_tools.models.card import AUTO_MODEL, CARD_FILE, Card
 from segnt_tools.models.checkpoints import open_checkpoint
 from segnt_tools.models.interface import SegmentationModel
 from segnt_tools.models.uninitialised import Uninitialised
@@ -62,17 +62,18 @@ def user_folder() -> Path:
 
 def known_models() -> dict[str, Path]:
     """Names and folders of the embedded models and the user's own; the user's hide embedded ones of the same name."""
-    found: dict[str, Path] = {}
-    for folder in (embedded_folder(), user_folder()):
-        if folder.is_dir():
-            found.update(
-                {
-                    path.name: path
-                    for path in sorted(folder.iterdir())
-                    if path.is_dir() and not path.name.startswith(".")
-                }
-            )
-    return found
+    return embedded_models() | _checkpoints_in(user_folder())
+
+
+def embedded_models() -> dict[str, Path]:
+    """Names and folders of the models inside the package."""
+    return _checkpoints_in(embedded_folder())
+
+
+def _checkpoints_in(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        return {}
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
 
 
 def find_checkpoint(name_or_folder: str | Path) -> Path:
@@ -87,6 +88,10 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
     folder = Path(name_or_folder)
     if folder.is_dir():
         return folder
+    if str(name_or_folder) == AUTO_MODEL:
+        raise CheckpointError(
+            f"--model {AUTO_MODEL} needs an assembly to choose for", hint=f"Name one of {', '.join(known)}"
+        )
     raise CheckpointError(
         f"no model named {name_or_folder}, and no such folder",
         hint=f"Known models: {', '.join(known) or 'none'}. See segnt models list",
