@@ -34,6 +34,7 @@ from segnt_tools.training.calibration import (
     Judge,
     PredictedStretch,
     calibrate,
+    decode,
     predict_stretches,
     shortened,
 )
@@ -49,6 +50,7 @@ from segnt_tools.training.class_task import (
 from segnt_tools.training.loop import Outcome, Position, Task, Trainer, make_fabric
 from segnt_tools.training.recipe import Recipe
 from segnt_tools.training.regions import split
+from segnt_tools.training.sureness import Sureness
 from segnt_tools.training.track_data import TrackSource, open_source
 from segnt_tools.training.track_task import TrackTask, track_network
 
@@ -141,6 +143,9 @@ def calibrate_checkpoint(recipe: Recipe, options: RunOptions, judge: Judge) -> C
             return None
         start = parameters_of(card.as_dict(), stranded=True)
         result = calibrate(stretches, truth, judge, start, recipe.calibration)
+        sureness = Sureness.of(
+            gene for stretch in stretches for gene in decode(stretch, result.parameters, scored=True)
+        )
     defaults = GeneParameters().as_dict()
     genes_of_card = {name: value for name, value in result.parameters.as_dict().items() if value != defaults[name]}
     figures = {
@@ -148,7 +153,12 @@ def calibrate_checkpoint(recipe: Recipe, options: RunOptions, judge: Judge) -> C
         "f1_before": _rounded(result.before),
         "f1_after_on_the_same_bases": _rounded(result.after),
     }
-    new = dataclasses.replace(card, genes=genes_of_card, metrics={**card.metrics, "calibration": figures})
+    new = dataclasses.replace(
+        card,
+        genes=genes_of_card,
+        metrics={**card.metrics, "calibration": figures},
+        expectations={**card.expectations, "mean_mrna_score": round(sureness.mean_score, 3)},
+    )
     new.write(options.out)
     return result
 
