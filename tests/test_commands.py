@@ -77,6 +77,7 @@ def test_dashes_from_a_pdf_are_pointed_out(capsys: pytest.CaptureFixture[str]) -
     ("error", "status", "message"),
     [
         (MemoryError(), 3, "out of memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"), 3, "out of memory"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (OSError(28, "No space left on device", "x.h5"), 1, "no space left"),
         (ValueError("odd"), 1, "this is a bug"),

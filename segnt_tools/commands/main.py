@@ -122,11 +122,12 @@ def _status_of(error: BaseException) -> int:
         case OSError():
             logger.error("%s", error)
             return FAILURE
-    # torch is not imported here, so its error is known by name.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    # torch is not imported here, so its errors are known by name; on the CPU its allocator raises a plain RuntimeError.
+    name, text = type(error).__name__, str(error)
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "DefaultCPUAllocator: " in text:
         logger.error("out of memory. Use a smaller --batch-size or --window, fewer --threads, or more memory")
         return OUT_OF_MEMORY
-    logger.error("%s: %s", type(error).__name__, error)
+    logger.error("%s: %s", name, text)
     logger.error("this is a bug of segnt_tools. Run again with --debug and report what it prints")
     return FAILURE
 
