@@ -103,13 +103,14 @@ def _snap(arguments: argparse.Namespace, piece: Piece, output: Path) -> list[str
 
 
 def _geneml(arguments: argparse.Namespace, piece: Piece, output: Path) -> list[str]:
-    return ["geneml", str(piece.fasta), "--output", str(output), "--cores", "1"]
+    command = ["geneml", str(piece.fasta), "--output", str(output), "--cores", "1"]
+    return [*command, "--yeast"] if arguments.yeast else command
 
 
 PEERS = (
     Peer("augustus", "augustus", _augustus, shifted, "apt-get install augustus augustus-data"),
     Peer("snap", "snap-hmm", _snap, snap_to_gff3, "apt-get install snap"),
-    Peer("geneml", "geneml", _geneml, shifted, "pip install geneml (fungi only; needs TensorFlow)"),
+    Peer("geneml", "geneml", _geneml, shifted, "pip install geneml (fungi only; brings TensorFlow)"),
 )
 
 
@@ -164,6 +165,7 @@ def main() -> int:
         default=Path("/usr/share/snap/HMM/A.thaliana.hmm"),
         help="SNAP parameters (default: %(default)s)",
     )
+    parser.add_argument("--yeast", action="store_true", help="GeneML's settings for yeasts, which have few introns")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     piece = cut_piece(arguments.genome, arguments.region, arguments.out)

@@ -231,6 +231,23 @@ def test_tracks_against_an_annotation(case):
     assert {name: scores["mcc"] for name, scores in got.items()} == {"exon+": 1.0, "intron+": 1.0}
 
 
+def test_splice_sites_on_the_other_side_are_told_and_can_be_asked_for(case):
+    path = case.folder / "genes.gff3"
+    path.write_text(GENES)
+    names = ("intron+", "splice_donor+", "splice_acceptor+")
+    codes = {c: np.full((3, size), 1, dtype=np.uint8) for c, size in SIZES.items()}
+    codes["chrA"][0, 300:500] = codes["chrA"][1, 300] = codes["chrA"][2, 499] = 250  # first and last base of the intron
+    tracks = write_h5(case.folder / "t.h5", case.genome, Encoding.LOGIT8, codes, names)
+    document = case.evaluate(tracks, "--truth", path)
+    assert elements(document)["splice_donor+"]["mcc"] < 0.05
+    assert "--splice-side" in " ".join(document["predictions"][0]["notes"])
+    document = case.evaluate(tracks, path, "--names", "tracks,models", "--truth", path, "--splice-side", "intron")
+    for number, strand in ((0, "+"), (1, "")):
+        assert elements(document, number)[f"splice_donor{strand}"]["mcc"] == 1.0
+        assert elements(document, number)[f"splice_acceptor{strand}"]["mcc"] == 1.0
+    assert not document["predictions"][0]["notes"]
+
+
 def test_an_empty_prediction_scores_zero(case):
     path, empty = case.folder / "genes.gff3", case.folder / "empty.gff3"
     path.write_text(GENES)

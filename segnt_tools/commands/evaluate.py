@@ -61,6 +61,7 @@ from segnt_tools.evaluation.results import (
 )
 from segnt_tools.files import atomic_path, output_folder, write_text
 from segnt_tools.labels.intervals import length
+from segnt_tools.labels.rules import LabelRules, SpliceSide
 from segnt_tools.logs import Progress, logger
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.tracks.export import Region
@@ -89,6 +90,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sample-window", type=bases, default=defaults.window, metavar="BP", help="length of those windows"
     )
     group.add_argument("--seed", type=int, default=defaults.seed, help="of the samplings")
+    group.add_argument(
+        "--splice-side",
+        choices=[side.value for side in SpliceSide],
+        default=LabelRules().splice_side.value,
+        help="side of the exon-intron border that a splice site covers where gene models are scored base by base; "
+        "intron: what the embedded models mark",
+    )
     add_common_options(parser, threads=False)
 
 
@@ -105,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
         tracks=args.only != "genes",
         elements=args.elements.split(",") if args.elements else None,
         scoring=ScoringOptions(args.threshold, args.samplings, args.sample_window, args.seed),
+        rules=LabelRules(splice_side=SpliceSide(args.splice_side)),
     )
     output_folder(args.out)
     with Assembly.open(args.genome) as assembly:
@@ -148,6 +157,7 @@ def _write(args: argparse.Namespace, scores: list[PredictionScores]) -> None:
         "truth": args.truth.name,
         "regions": args.region,
         "threshold": args.threshold,
+        "splice_side": args.splice_side,
         "samplings": {"number": args.samplings, "window": args.sample_window, "seed": args.seed},
         "predictions": [prediction.to_json() for prediction in scores],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from segnt_tools.evaluation.loading import (
     load_annotation,
     load_prediction,
 )
-from segnt_tools.evaluation.results import PredictionScores
+from segnt_tools.evaluation.results import ElementScores, PredictionScores
 from segnt_tools.evaluation.truth import AnnotationTruth, LabelsFileTruth, Truth
 from segnt_tools.labels.annotation import Annotation
 from segnt_tools.labels.intervals import Intervals, intersect, length
+from segnt_tools.labels.rules import LabelRules
 from segnt_tools.sequence.assembly import Assembly
 
 
@@ -34,12 +35,14 @@ class EvaluationOptions:
         genes, tracks: whether each kind of score is wanted.
         elements: names of tracks to score; all by default.
         scoring: threshold and samplings.
+        rules: how an annotation becomes labels.
     """
 
     genes: bool = True
     tracks: bool = True
     elements: Sequence[str] | None = None
     scoring: ScoringOptions = field(default_factory=ScoringOptions)
+    rules: LabelRules = field(default_factory=LabelRules)
 
 
 def evaluate(
@@ -67,12 +70,12 @@ def evaluate(
     truth_kind = kind_of(truth)
     if truth_kind not in (Kind.GENES, Kind.TRACKS):
         raise UsageError("the truth must be a labels file or an annotation (GFF3, GTF)", file=truth)
-    loaded = [load_prediction(given, assembly) for _, given in predictions]
+    loaded = [load_prediction(given, assembly, options.rules) for _, given in predictions]
     results = [
         PredictionScores(name, given.shown, notes=one.notes)
         for (name, given), one in zip(predictions, loaded, strict=True)
     ]
-    reference = load_annotation(truth, assembly) if truth_kind is Kind.GENES else None
+    reference = load_annotation(truth, assembly, options.rules) if truth_kind is Kind.GENES else None
     if options.genes and reference is not None:
         results = _with_genes(reference, loaded, results, regions)
     if options.tracks:
@@ -112,7 +115,10 @@ def _with_tracks(
 ) -> list[PredictionScores]:
     wanted = _wanted(loaded, options.elements)
     truth: Truth
-    truth = AnnotationTruth(reference, assembly, wanted) if reference else LabelsFileTruth(path, assembly)
+    if reference is not None:
+        truth = AnnotationTruth(reference, assembly, wanted, options.rules)
+    else:
+        truth = LabelsFileTruth(path, assembly)
     tracks = [name for name in (truth.tracks if options.elements is None else wanted) if name in truth.tracks]
     tracks = [name for name in tracks if any(one.tracks.offers(name) for one in loaded)]
     if not tracks:
@@ -122,11 +128,22 @@ def _with_tracks(
         raise UsageError("the predictions and the truth have no base in common in the regions", file=path)
     element_scores = score_tracks(truth, [one.tracks for one in loaded], scored, tracks, options.scoring, progress)
     missing = sum(map(length, regions.values())) - sum(map(length, scored.values()))
-    note = (f"{missing} bases of the regions are not in all predictions and were not scored",) if missing else ()
+    common = (f"{missing} bases of the regions are not in all predictions and were not scored",) if missing else ()
     return [
-        replace(result, elements=elements, notes=(*result.notes, *note))
+        replace(result, elements=elements, notes=(*result.notes, *common, *_hints(elements)))
         for result, elements in zip(results, element_scores, strict=True)
     ]
+
+
+def _hints(elements: Sequence[ElementScores]) -> Iterator[str]:
+    """What is likely wrong with the comparison rather than with the prediction."""
+    mcc = {scores.track: scores.confusion.mcc for scores in elements}
+    sites = [name for name in mcc if name.startswith("splice_") and (found := mcc[name]) is not None and found < 0.05]
+    if sites and any((mcc.get(f"intron{strand}") or 0.0) > 0.3 for strand in ("", "+", "-")):
+        yield (
+            f"{', '.join(sites)} agree nowhere although introns do: one side may mark the last exonic base and the "
+            "other the first intronic one (--splice-side)"
+        )
 
 
 def _wanted(loaded: Sequence[LoadedPrediction], elements: Sequence[str] | None) -> list[str]:

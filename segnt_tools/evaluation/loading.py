@@ -32,6 +32,8 @@ GENE_TRACKS = (
     "stop_codon",
 )  # fmt: skip
 
+_DEFAULT_RULES = LabelRules()
+
 
 class Kind(StrEnum):
     """What a prediction or truth is made of."""
@@ -148,8 +150,8 @@ def _track_of_file(path: Path) -> str:
     return stem.replace(".plus", "+").replace(".minus", "-")
 
 
-def load_prediction(given: PredictionInput, assembly: Assembly) -> LoadedPrediction:
-    """Open a prediction.
+def load_prediction(given: PredictionInput, assembly: Assembly, rules: LabelRules = _DEFAULT_RULES) -> LoadedPrediction:
+    """Open a prediction; of gene models the rules say which bases a splice site covers.
 
     Raises:
         InputError: it is damaged or does not fit the genome.
@@ -157,7 +159,7 @@ def load_prediction(given: PredictionInput, assembly: Assembly) -> LoadedPredict
     lengths = dict(assembly.lengths)
     match given.kind:
         case Kind.GENES if "1" in given.files:
-            return _load_gff(given.paths[0], assembly)
+            return _load_gff(given.paths[0], assembly, rules)
         case Kind.TRACKS:
             return LoadedPrediction(None, TracksPrediction(given.paths, assembly))
         case Kind.BIGWIG:
@@ -174,14 +176,14 @@ def _places(lengths: Mapping[str, int]) -> Places:
     return Places(lengths, ContigNames(lengths), ignore_missing=True)
 
 
-def load_annotation(path: Path, assembly: Assembly) -> Annotation:
+def load_annotation(path: Path, assembly: Assembly, rules: LabelRules = _DEFAULT_RULES) -> Annotation:
     """An annotation with its gene models; rows on sequences that the genome lacks are passed over.
 
     Raises:
         AnnotationFileError: malformed, on none of the genome's sequences, or past the end of one.
     """
     places = _places(dict(assembly.lengths))
-    annotation = read_annotation(path, assembly, places, LabelRules(), keep_genes=True)
+    annotation = read_annotation(path, assembly, places, rules, keep_genes=True)
     if places.missing and not annotation.contigs:
         raise AnnotationFileError(
             f"none of its sequences ({', '.join(list(places.missing)[:3])}) is in the genome",
@@ -194,9 +196,9 @@ def load_annotation(path: Path, assembly: Assembly) -> Annotation:
     return annotation
 
 
-def _load_gff(path: Path, assembly: Assembly) -> LoadedPrediction:
+def _load_gff(path: Path, assembly: Assembly, rules: LabelRules) -> LoadedPrediction:
     """Gene models, element calls, or both."""
-    annotation = load_annotation(path, assembly)
+    annotation = load_annotation(path, assembly, rules)
     called = sorted(annotation.called)
     has_genes = annotation.has_genes or not called
     tracks = list(dict.fromkeys((*(GENE_TRACKS if has_genes else ()), *called)))

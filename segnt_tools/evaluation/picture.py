@@ -67,7 +67,7 @@ def _curve_rows(predictions: Sequence[PredictionScores]) -> Iterator[tuple[str, 
     ]
     if shown:
         yield "scores of gene models", shown[:_MOST_CURVES]
-    tracks = [(p, scores) for p in predictions for scores in p.elements if scores.curve or scores.calibration]
+    tracks = [(p, scores) for p in predictions for scores in p.shown_elements if scores.curve or scores.calibration]
     tracks.sort(key=lambda pair: -(pair[1].confusion.tp + pair[1].confusion.fn))
     several = len({p.name for p, _ in tracks}) > 1
     shown = []
@@ -108,11 +108,11 @@ def _draw_genes(axis: Any, predictions: Sequence[PredictionScores]) -> None:
 
 
 def _draw_elements(axis: Any, predictions: Sequence[PredictionScores]) -> None:
-    tracks = list(dict.fromkeys(scores.track for p in predictions for scores in p.elements))
+    tracks = list(dict.fromkeys(scores.track for p in predictions for scores in p.shown_elements))
     series = {}
     for prediction in predictions:
         if prediction.elements:
-            by_track = {scores.track: scores.confusion.mcc for scores in prediction.elements}
+            by_track = {scores.track: scores.confusion.mcc for scores in prediction.shown_elements}
             series[prediction.name] = [by_track.get(track) for track in tracks]
     _bars(axis, tracks, series)
     undefined = [i for i, t in enumerate(tracks) if all(values[i] is None for values in series.values())]

@@ -141,6 +141,12 @@ class PredictionScores:
         values = [scores.confusion.mcc for scores in self.elements if scores.confusion.mcc is not None]
         return sum(values) / len(values) if values else None
 
+    @property
+    def shown_elements(self) -> list[ElementScores]:
+        """For pictures: tracks whose strands are also scored joined appear joined only."""
+        tracks = {scores.track for scores in self.elements}
+        return [s for s in self.elements if s.track.rstrip("+-") not in tracks - {s.track}]
+
     def to_json(self) -> dict[str, Any]:
         """The prediction's part of evaluate.json."""
         return {

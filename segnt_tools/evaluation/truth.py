@@ -65,18 +65,19 @@ class LabelsFileTruth(Truth):
 
 
 class AnnotationTruth(Truth):
-    """Labels made from an annotation by the default rules.
+    """Labels made from an annotation by rules.
 
     Args:
         annotation: GFF3 or GTF that was read.
         assembly: the genome.
         tracks: names of the tracks wanted.
+        rules: those by which the annotation was read.
     """
 
-    def __init__(self, annotation: Annotation, assembly: Assembly, tracks: Sequence[str]) -> None:
+    def __init__(self, annotation: Annotation, assembly: Assembly, tracks: Sequence[str], rules: LabelRules) -> None:
         self.tracks = tuple(tracks)
         sources = LabelSources(annotations=[annotation])
-        self._labels = labels_of(sources, assembly, [Track.parse(name) for name in tracks], LabelRules())
+        self._labels = labels_of(sources, assembly, [Track.parse(name) for name in tracks], rules)
         self._contig = ""
         self._on_contig: dict[str, TrackLabels] = {}
 
