@@ -141,6 +141,13 @@ def test_logits_stay_exact_where_probabilities_round_to_one(network):
     assert torch.equal(present + absent, (present + absent).clamp(max=1))
 
 
+def test_logits_of_certain_classes_are_finite(network):
+    network.head.bias.data[3::24] = 500.0
+    logits = network(random_codes(96))
+    assert logits.isfinite().all()
+    assert float(logits.abs().max()) > 80
+
+
 def test_every_track_has_its_mirror():
     names = {track.name for track in TRACKS}
     assert len(names) == 26

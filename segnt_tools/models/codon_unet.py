@@ -26,6 +26,7 @@ from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import CheckpointError
 from segnt_tools.models.card import Card, PeakDefaults
 from segnt_tools.models.interface import SegmentationModel
+from segnt_tools.models.precision import FullPrecisionLinear, set_weight_types
 from segnt_tools.sequence.windows import WindowGeometry
 
 ARCHITECTURE = "codon_unet"
@@ -36,6 +37,7 @@ UNKNOWN = 4
 HEXAMERS = 4**6
 CODON_TABLE_UNIT = 1000.0
 INPUT_CHANNELS = 10
+_SMALLEST_SUM = 32 * torch.finfo(torch.float32).tiny
 
 
 class Region(IntEnum):
@@ -264,7 +266,7 @@ class PixelConv(nn.Module):
     """Convolution along the sequence of (batch, pixels, channels), its kernel kept as a matrix (out, kernel x in).
 
     A matrix is what the Muon optimiser works on; computed as a channels-last 2-D convolution, several times faster on a
-    CPU than Conv1d.
+    CPU than Conv1d, and in the type of its weights.
     """
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, dilation: int = 1) -> None:
@@ -278,7 +280,7 @@ class PixelConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, pixels, channels in) to (batch, pixels, channels out)."""
         batch, pixels, channels = x.shape
-        image = x.view(batch, 1, pixels, channels).permute(0, 3, 1, 2)
+        image = x.to(self.weight.dtype).view(batch, 1, pixels, channels).permute(0, 3, 1, 2)
         weight = self.weight.view(-1, 1, self.kernel, channels).permute(0, 3, 1, 2)
         padding = (0, self.dilation * (self.kernel // 2))
         y = F.conv2d(image, weight, self.bias, padding=padding, dilation=(1, self.dilation))
@@ -304,13 +306,13 @@ class ConvBlock(nn.Module):
 
 
 def _rotate(x: Tensor) -> Tensor:
-    """Rotary position embedding of (batch, heads, positions, size), relative positions in pixels of 48 bp."""
+    """Rotary position embedding of (..., positions, size), relative positions in pixels of 48 bp."""
     positions, size = x.shape[-2:]
     rate = 10000.0 ** (-torch.arange(0, size, 2, device=x.device, dtype=torch.float32) / size)
     angle = torch.arange(positions, device=x.device, dtype=torch.float32).unsqueeze(1) * rate
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    cos, sin = angle.cos(), angle.sin()
     first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1).to(x.dtype)
 
 
 class AttentionBlock(nn.Module):
@@ -333,11 +335,13 @@ class AttentionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, pixels, channels), same shape out."""
         batch, pixels, channels = x.shape
-        qkv = self.qkv(self.norm(x)).view(batch, pixels, 3, self.heads, channels // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(_rotate(q), _rotate(k), v)
+        normed = self.norm(x).to(self.qkv.weight.dtype)
+        qkv = self.qkv(normed).view(batch, pixels, 3, self.heads, channels // self.heads).permute(2, 0, 3, 1, 4)
+        q, k = _rotate(qkv[:2])
+        attended = F.scaled_dot_product_attention(q, k, qkv[2])
         x = x + self.out(attended.transpose(1, 2).reshape(batch, pixels, channels))
-        hidden: Tensor = self.mlp_out(self.dropout(F.silu(self.mlp_in(self.mlp_norm(x)))))
+        normed = self.mlp_norm(x).to(self.mlp_in.weight.dtype)
+        hidden: Tensor = self.mlp_out(self.dropout(F.silu(self.mlp_in(normed))))
         return x + hidden
 
 
@@ -351,8 +355,8 @@ class Down(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, 4 n, channels in) to (batch, n, channels out)."""
         batch, pixels, channels = x.shape
-        folded: Tensor = self.linear(x.reshape(batch, pixels // FOLD, FOLD * channels))
-        return folded
+        folded: Tensor = self.linear(x.to(self.linear.weight.dtype).reshape(batch, pixels // FOLD, FOLD * channels))
+        return folded.to(x.dtype)
 
 
 class Up(nn.Module):
@@ -365,7 +369,7 @@ class Up(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(batch, n, channels in) and the skip (batch, 4 n, channels out) to the skip's shape."""
-        unfolded: Tensor = self.linear(self.norm(x))
+        unfolded: Tensor = self.linear(self.norm(x).to(self.linear.weight.dtype))
         return skip + unfolded.view(skip.shape)
 
 
@@ -400,8 +404,7 @@ class CodonUNet(SegmentationModel):
     """The network; see the module's docstring."""
 
     codon_table: Tensor
-    _present: Tensor
-    _absent: Tensor
+    _parts: Tensor
 
     def __init__(self, card: Card) -> None:
         super().__init__()
@@ -419,17 +422,14 @@ class CodonUNet(SegmentationModel):
         self.from_middle = Up(middle, fine)
         self.up_fine = _stack(fine, config.kernels[0], config)
         self.head_norm = nn.LayerNorm(fine)
-        self.head = nn.Linear(fine, PIXEL * (len(Region) + len(Boundary)))
+        self.head = FullPrecisionLinear(fine, PIXEL * (len(Region) + len(Boundary)))
         # Integers, so that casting the network to a shorter float leaves the statistics alone.
         self.register_buffer("codon_table", torch.zeros(PIXEL, HEXAMERS, dtype=torch.int32))
-        present, absent = class_logits_to_tracks()
-        self.register_buffer("_present", present, persistent=False)
-        self.register_buffer("_absent", absent, persistent=False)
+        self.register_buffer("_parts", torch.cat(class_logits_to_tracks(), dim=1), persistent=False)
 
     def set_precision(self, dtype: torch.dtype) -> None:
-        """Compute in this type; the last layer stays float32."""
-        super().set_precision(dtype)
-        self.head.float()
+        """Do the matrix products and convolutions in this type; residuals, norms and the last layer stay float32."""
+        set_weight_types(self, dtype, (nn.Linear, PixelConv))
 
     def features(self, codes: Tensor) -> Tensor:
         """The network's input: float32 (batch, length, 10): one-hot, stop distances, codon ratios."""
@@ -441,15 +441,15 @@ class CodonUNet(SegmentationModel):
     def class_logits(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of the two softmaxes: regions (batch, length, 15) and boundaries (batch, length, 9)."""
         batch, length = codes.shape
-        x = self.features(codes).to(self.stem.weight.dtype).view(batch, length // PIXEL, PIXEL * INPUT_CHANNELS)
-        fine = self.down_fine(self.stem(x))
+        x = self.stem(self.features(codes).view(batch, length // PIXEL, PIXEL * INPUT_CHANNELS))
+        fine = self.down_fine(x.to(self.head.weight.dtype))
         middle = self.down_middle(self.to_middle(fine))
         coarse = self.bottom(self.to_coarse(middle))
         middle = self.up_middle(self.from_coarse(coarse, middle))
         fine = self.up_fine(self.from_middle(middle, fine))
         normed = self.head_norm(fine)
         with torch.autocast(codes.device.type, enabled=False):
-            classes: Tensor = self.head(normed.float())
+            classes: Tensor = self.head(normed.to(self.head.weight.dtype))
         classes = classes.view(batch, length, -1)
         return classes[..., : len(Region)], classes[..., len(Region) :]
 
@@ -457,12 +457,12 @@ class CodonUNet(SegmentationModel):
         """Base codes (batch, length) to float32 logits (batch, length, 26)."""
         regions, boundaries = self.class_logits(codes)
         with torch.autocast(codes.device.type, enabled=False):
-            # A logit is log sum p(in) - log sum p(out): both sums are of positive terms, so that nothing cancels.
-            shares = torch.cat((regions.softmax(dim=-1), boundaries.softmax(dim=-1)), dim=-1)
-            tiny = torch.finfo(torch.float32).tiny
-            present = (shares @ self._present.float()).clamp_(min=tiny).log_()
-            absent = (shares @ self._absent.float()).clamp_(min=tiny).log_()
-            return present - absent
+            # A logit is log(sum p(in) / sum p(out)): both sums are of positive terms, so that nothing cancels, and what
+            # they are relative to does not matter. The larger is at least 1; the floor keeps the quotient finite.
+            relative = torch.cat([part - part.amax(dim=-1, keepdim=True) for part in (regions, boundaries)], dim=-1)
+            sums = (relative.exp() @ self._parts).clamp(min=_SMALLEST_SUM)
+            present, absent = sums.chunk(2, dim=-1)
+            return (present / absent).log()
 
 
 def geometry(window: int = 18_432, margin: int = 2_304) -> WindowGeometry:

@@ -195,10 +195,13 @@ class Predictor:
     def _forward_batch(self, tasks: list[_Task]) -> list[Values]:
         codes = torch.from_numpy(np.stack([task.codes for task in tasks])).to(self.loaded.device, non_blocking=True)
         with torch.inference_mode():
-            logits = self._logits(codes).index_select(2, self._tracks)
+            logits = self._logits(codes)
+            # Quantised first, so that it is bytes that are transposed, chosen from and masked.
+            by_track = (_quantise(logits) if self.quantised else logits).transpose(1, 2).contiguous()
             first, end = self.geometry.valid(codes.shape[1])
-            logits = logits.masked_fill((codes[:, first:end] == N).unsqueeze(2), -torch.inf)
-            values = (_quantise(logits) if self.quantised else logits).transpose(1, 2).contiguous().cpu().numpy()
+            unknown = (codes[:, first:end] == N).unsqueeze(1)
+            chosen = by_track.index_select(1, self._tracks)
+            values = chosen.masked_fill_(unknown, 0 if self.quantised else -torch.inf).cpu().numpy()
         results: list[Values] = []
         for task, value in zip(tasks, values, strict=True):
             results.append(value[:, task.kept.start - first : task.kept.stop - first])
@@ -216,8 +219,8 @@ class Predictor:
 
 def _quantise(logits: torch.Tensor) -> torch.Tensor:
     """8-bit codes of logits: segnt_tools.quantisation.quantise, on the device."""
-    scaled = torch.round((logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT) + LOGIT_LIMIT) * (1 / STEP)) + 1
-    return scaled.masked_fill(torch.isneginf(logits) | torch.isnan(logits), 0).to(torch.uint8)
+    scaled = logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).add_(LOGIT_LIMIT).mul_(1 / STEP).round_().add_(1)
+    return scaled.masked_fill_(~(logits > -torch.inf), 0).to(torch.uint8)  # not above is NaN, too
 
 
 def _codes_of_window(assembly: Assembly, contig: str, window: Window) -> Codes:

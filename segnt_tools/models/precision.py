@@ -19,16 +19,19 @@ def weight_type(layer: nn.Module) -> torch.dtype:
     return next(layer.parameters()).dtype
 
 
-def set_weight_types(model: nn.Module, dtype: torch.dtype) -> None:
+def set_weight_types(
+    model: nn.Module, dtype: torch.dtype, layers: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d)
+) -> None:
     """Turn the weights of matrix products and convolutions into a type, in place.
 
     Args:
         model: a model whose forward casts activations to the type of the weights that meet them.
         dtype: torch.float32, torch.bfloat16, torch.float16, or torch.float64 for parity tests (then everything).
+        layers: kinds of layers that hold such weights.
     """
     if dtype == torch.float64:
         model.double()
         return
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv1d) and not isinstance(module, FullPrecisionLinear):
+        if isinstance(module, layers) and not isinstance(module, FullPrecisionLinear):
             module.to(dtype)
