@@ -1,6 +1,7 @@
 """From the segments of a path to gene models with posterior scores.
 
-Scores (column 6), all from sums over every path of the machine at the card's `score_temperature`:
+Scores (column 6), all from sums over every path of the machine at the card's `score_temperature`, taken through the
+card's `score_map` (scores.py), which makes them the shares of features that are right:
 
     CDS part    probability of this coding part: both ends and the frame
     exon        probability of the whole exon with its inner ends and its coding part; where an exon ends in a UTR's
@@ -8,6 +9,7 @@ Scores (column 6), all from sums over every path of the machine at the card's `s
     mRNA        probability of the whole chain of coding parts; lnc_RNA: of the chain of exons, outer ends free
     gene        mean over its coding (lncRNA: exonic) bases of the probability that a base is coding on that strand
                 and in that frame, sampled in the middle of each part; at least the mRNA's
+    lncRNAs     have no map: their scores are the posteriors
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from itertools import groupby
 
 from segnt_tools.elements import Strand
 from segnt_tools.genes.decoding import Segment, SegmentSums, is_exonic
+from segnt_tools.genes.scores import IDENTITY, mapped
 from segnt_tools.genes.states import STRANDS, Kind, State, StateMachine
 from segnt_tools.gff.genemodel import Gene, Interval, Transcript
 
@@ -96,8 +99,14 @@ class GeneBuilder:
         state = self._state(gene.segments[0])
         coding = [i for i, part in enumerate(gene.segments) if self._state(part).kind is Kind.CDS]
         chain = (coding[0], coding[-1]) if coding else (0, len(gene.segments) - 1)
-        score = self._chain_score(gene, sums, *chain)
-        gene_score = max(score, self._mean_score(gene, sums, coding or list(range(len(gene.segments)))))
+        maps = self.machine.parameters.score_map if coding else {}
+
+        def honest(kind: str, probability: float) -> float:
+            return mapped(maps.get(kind, IDENTITY), probability)
+
+        score = honest("mRNA", self._chain_score(gene, sums, *chain))
+        mean_score = self._mean_score(gene, sums, coding or list(range(len(gene.segments))))
+        gene_score = max(score, honest("gene", mean_score))
         if gene_score < self.min_score:
             self.dropped.low_score += 1
             return None
@@ -119,8 +128,8 @@ class GeneBuilder:
             partial_5=cut_5,
             partial_3=cut_3,
             score=score,
-            exon_scores=tuple(self._chain_score(gene, sums, first, last) for _, first, last in exons),
-            cds_scores=tuple(_probability(sums[i].entered + sums[i].left) for i in coding),
+            exon_scores=tuple(honest("exon", self._chain_score(gene, sums, first, last)) for _, first, last in exons),
+            cds_scores=tuple(honest("CDS", _probability(sums[i].entered + sums[i].left)) for i in coding),
         )
         kind = "gene" if coding else "lncRNA_gene"
         return Gene("gene", self.contig, strand, (transcript,), type=kind, score=gene_score)

@@ -18,6 +18,7 @@ from Bio.Data import CodonTable
 
 from segnt_tools.errors import UsageError
 from segnt_tools.files import atomic_path
+from segnt_tools.genes.scores import SCORED_KINDS
 
 SHORTEST_EXON = 4  # a codon never reaches over two introns, and a CDS is past its first codon when it may end
 SHORTEST_INTRON = 4  # an intron holds both of its motifs
@@ -59,7 +60,10 @@ class GeneParameters:
         min_partial_cds: likewise for genes cut by a contig's end.
         min_utr_exon: outer exons without coding bases that are shorter are left out of the model (bases).
         min_lncrna: shorter lncRNAs are not reported (bases of exons).
-        score_temperature: divides all scores before posteriors are computed; above 1 where raw ones are overconfident.
+        score_temperature: divides all scores before posteriors are computed; fitted for posteriors that tell right
+            from wrong best, which the score map then makes honest.
+        score_map: per kind of feature (gene, mRNA, exon, CDS), `[slope, offset]`: a posterior of logit x gets the score
+            of logit slope * x + offset. A kind without an entry keeps its posterior. See scores.py.
         donor_span: bases, relative to the intron's first one in reading direction, on which the model marks a donor
             (first and last); the highest logit among them counts.
         acceptor_span: likewise for acceptors, relative to the first base of the exon that follows.
@@ -104,6 +108,7 @@ class GeneParameters:
     min_utr_exon: int = 10
     min_lncrna: int = 200
     score_temperature: float = 1.0
+    score_map: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     donor_span: tuple[int, int] = (0, 0)
     acceptor_span: tuple[int, int] = (-1, -1)
     start_span: tuple[int, int] = (0, 0)
@@ -117,6 +122,7 @@ class GeneParameters:
         for name in ("score_temperature", "mean_intron"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+        self._check_score_map()
         if self.genetic_code not in CodonTable.unambiguous_dna_by_id:
             known = ", ".join(str(number) for number in sorted(CodonTable.unambiguous_dna_by_id))
             raise UsageError(f"there is no genetic code {self.genetic_code}", hint=f"NCBI's tables are {known}")
@@ -130,6 +136,13 @@ class GeneParameters:
                 )
         if not self.start_codons:
             raise UsageError("there is no start codon", hint="Give at least one, such as ATG")
+
+    def _check_score_map(self) -> None:
+        for kind, (slope, offset) in self.score_map.items():
+            if kind not in SCORED_KINDS:
+                raise UsageError(f"score_map has {kind}", hint=f"It maps {', '.join(SCORED_KINDS)}")
+            if not (slope >= 0 and math.isfinite(slope) and math.isfinite(offset)):
+                raise UsageError(f"score_map of {kind} is {slope}, {offset}: the slope must be at least 0, both finite")
 
     @property
     def stop_codons(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Fitting the gene decoder's costs to a checkpoint on held-out genes, and making its scores honest.
 
 The checkpoint's tracks are predicted once, exactly as segnt predict gives them. Then one parameter after the other is
-moved up and down, and kept where the best gene models fit the annotation better. At last the temperature of the scores
-is chosen with which the probability of a coding part is its frequency of being right.
+moved up and down, and kept where the best gene models fit the annotation better. At last the temperature and the map
+of the scores are fitted, so that a score is the frequency of being right.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from segnt_tools.genes.decoding import PieceDecoder, SegmentSums
 from segnt_tools.genes.emissions import EmissionBuilder, EvidencePlan
 from segnt_tools.genes.models import GeneBuilder
 from segnt_tools.genes.parameters import GeneParameters
+from segnt_tools.genes.scores import IDENTITY, Truth, fit_score_map
 from segnt_tools.genes.states import StateMachine
 from segnt_tools.gff.genemodel import Gene
 from segnt_tools.logs import logger
@@ -192,37 +193,38 @@ def _next(parameters: GeneParameters, name: str, step: float, direction: int, nu
     return round(now + direction * step * 0.5**number, 4)
 
 
-def fit_temperature(
-    stretches: Sequence[PredictedStretch], parameters: GeneParameters, right: Callable[[Gene], Sequence[bool]]
-) -> tuple[float, dict[float, float]]:
-    """The temperature with which probabilities of coding parts predict best whether they are right.
+@dataclass(frozen=True, slots=True)
+class ScoreFit:
+    """What makes scores honest.
+
+    Attributes:
+        parameters: the given ones with `score_temperature` and `score_map`; unchanged where no gene was found.
+        losses: by temperature, the mean log loss of features' scores after mapping, summed over their kinds.
+    """
+
+    parameters: GeneParameters
+    losses: dict[float, float]
+
+
+def fit_scores(stretches: Sequence[PredictedStretch], parameters: GeneParameters, truth: Truth) -> ScoreFit:
+    """The temperature and the map with which scores predict best which features are right.
 
     Args:
         stretches: predicted held-out stretches.
         parameters: fitted costs.
-        right: for every coding part of a gene, whether the annotation has it.
-
-    Returns:
-        The temperature, and the mean log loss of every one tried.
+        truth: annotated genes on them.
     """
+    fits: dict[float, GeneParameters] = {}
     losses: dict[float, float] = {}
     for temperature in TEMPERATURES:
-        warmed = dataclasses.replace(parameters, score_temperature=temperature)
-        scores: list[float] = []
-        outcomes: list[bool] = []
-        for stretch in stretches:
-            for gene in decode(stretch, warmed, scored=True):
-                scores += gene.transcripts[0].cds_scores
-                outcomes += right(gene)
-        losses[temperature] = _log_loss(np.array(scores), np.array(outcomes))
-    return min(losses, key=losses.__getitem__), losses
-
-
-def _log_loss(scores: NDArray[np.float64], outcomes: NDArray[np.bool_]) -> float:
-    if not scores.size:
-        return math.inf
-    clipped = np.clip(scores, 1e-3, 1 - 1e-3)
-    return float(-np.mean(np.where(outcomes, np.log(clipped), np.log1p(-clipped))))
+        raw = dataclasses.replace(parameters, score_temperature=temperature, score_map={})
+        called = [gene for stretch in stretches for gene in decode(stretch, raw, scored=True)]
+        judged = truth.judged(called)
+        maps = fit_score_map(judged)
+        fits[temperature] = dataclasses.replace(raw, score_map=maps)
+        losses[temperature] = sum(one.through(maps.get(kind, IDENTITY)).log_loss() for kind, one in judged.items())
+    best = min(losses, key=losses.__getitem__)
+    return ScoreFit(fits[best] if math.isfinite(losses[best]) else parameters, losses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +235,7 @@ class Calibration:
         parameters: the fitted parameters.
         before: F1 by level with the parameters as they were.
         after: F1 by level with the fitted ones, on the sequence they were fitted on.
-        temperature_losses: mean log loss of coding parts' scores by temperature.
+        temperature_losses: by temperature, the summed mean log losses of mapped scores (see ScoreFit).
         bases: held-out bases used.
     """
 
@@ -251,7 +253,7 @@ def calibrate(
     parameters: GeneParameters,
     recipe: CalibrationRecipe,
 ) -> Calibration:
-    """Fit costs, then the temperature of scores.
+    """Fit costs, then what makes scores honest.
 
     Args:
         stretches: predicted held-out stretches.
@@ -273,14 +275,10 @@ def calibrate(
     seconds = 60 * recipe.minutes if recipe.minutes else math.inf
     before = measured(parameters)
     fitted, _, _ = Calibrator(stretches, score, recipe.rounds, seconds).fit(parameters)
-    known = {(gene.contig, gene.strand, part) for gene in truth for t in gene.transcripts for part in t.cds}
-
-    def right(gene: Gene) -> list[bool]:
-        return [(gene.contig, gene.strand, part) in known for part in gene.transcripts[0].cds]
-
-    temperature, losses = fit_temperature(stretches, fitted, right)
-    fitted = dataclasses.replace(fitted, score_temperature=temperature)
-    return Calibration(fitted, before, measured(fitted), losses, sum(place.length for place in places))
+    scores = fit_scores(stretches, fitted, Truth(truth))
+    return Calibration(
+        scores.parameters, before, measured(fitted), scores.losses, sum(place.length for place in places)
+    )
 
 
 def shortened(stretches: Sequence[Stretch], most_bases: int) -> list[Stretch]:
