@@ -39,7 +39,10 @@ def scored(genes: Iterable[Gene], seed: int = 1) -> list[Gene]:
     for gene in genes:
         score = float(np.clip(random.beta(7, 1.2), 0.01, 0.999))
         best = representative(gene)
-        transcript = Transcript(best.id, best.strand, best.exons, best.cds, best.type, best.cds_phase, score=score)
+        parts = tuple(float(np.clip(score + random.normal(0, 0.05), 0, 1)) for _ in best.cds)
+        transcript = Transcript(
+            best.id, best.strand, best.exons, best.cds, best.type, best.cds_phase, score=score, cds_scores=parts
+        )
         found.append(Gene(gene.id, gene.contig, gene.strand, (transcript,), gene.type, score=score))
     return found
 
@@ -71,7 +74,8 @@ def write_run(
     if genome is not None:
         write_sequences(folder, genes, genome)
     write_contigs(folder, lengths)
-    calls = sorted(_calls(genes), key=lambda row: (list(lengths).index(row[0]), row[1]))
+    order = {name: number for number, name in enumerate(lengths)}
+    calls = sorted(_calls(genes), key=lambda row: (order[row[0]], row[1]))
     write_bed(folder, calls)
     counts = Counter(name for _, _, _, name, _, _ in calls)
     summary = {

@@ -275,8 +275,8 @@ def test_usual_numbers_are_good(tmp_path: Path) -> None:
 def test_a_plant_model_on_a_strange_genome_is_called_wrong_with_advice(tmp_path: Path) -> None:
     found = _judged(tmp_path, 0, dict(CARD))
     assert found.level is Level.BAD
-    assert "No gene was found in 1.00 Mb" in found.checks["Gene models"].finding
-    assert "land plants" in found.checks["Gene models"].advice
+    assert "No gene was found in 1.00 Mb" in found.checks["Fit of model and assembly"].finding
+    assert "land plants" in found.checks["Fit of model and assembly"].advice
 
 
 def test_too_few_genes_are_wrong_and_some_too_few_worth_a_look(tmp_path: Path) -> None:
@@ -285,6 +285,18 @@ def test_too_few_genes_are_wrong_and_some_too_few_worth_a_look(tmp_path: Path) -
     fewer = _judged(tmp_path, 30, CARD | {"expectations": {"genes_per_mb": [200, 300]}})
     assert fewer.level is Level.BAD
     assert "genes per Mb" in fewer.text
+
+
+def test_a_model_that_does_not_fit_is_told_by_several_odd_measures(tmp_path: Path) -> None:
+    odd = {"single_exon_share": [0.1, 0.4], "exons_per_gene": [3, 9]}
+    two = _judged(tmp_path, 100, CARD | {"expectations": odd})
+    assert two.level is Level.NOTICE
+    assert "Fit of model and assembly" not in two.checks
+    three = _judged(tmp_path, 100, CARD | {"expectations": odd | {"median_cds": [2000, 3000]}})
+    assert three.level is Level.BAD
+    assert "fit of model and assembly" in three.text
+    assert "3 of 3 measures are not as in land plants" in three.checks["Fit of model and assembly"].finding
+    assert _judged(tmp_path, 5, CARD | {"expectations": odd | {"median_cds": 2000}}).level is not Level.BAD
 
 
 def test_a_card_without_expectations_is_said(tmp_path: Path) -> None:

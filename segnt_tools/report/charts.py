@@ -35,11 +35,17 @@ def _figure(
 
 
 def _logarithmic(axis: Any, which: str) -> None:
-    """A logarithmic axis without minor ticks, which take long to draw and say little."""
-    from matplotlib.ticker import NullLocator
+    """A logarithmic axis without minor ticks, which take long to draw and say little; call it last.
+
+    Within two decades 2 and 5 are ticks as well, so that a narrow range has more than one.
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
 
     (axis.set_xscale if which == "x" else axis.set_yscale)("log")
     side = axis.xaxis if which == "x" else axis.yaxis
+    low, high = axis.get_xlim() if which == "x" else axis.get_ylim()
+    if 0 < low < high < 100 * low:
+        side.set_major_locator(LogLocator(subs=(1, 2, 5)))
     side.set_minor_locator(NullLocator())
     _thousands(side)
 
@@ -96,9 +102,18 @@ def _histogram(axis: Axes, samples: Mapping[str, Numbers], edges: Floats) -> Non
         else:
             axis.stairs(heights, edges, color=colour, fill=True)
     axis.set_ylim(bottom=0)
+    _numbers(axis, several)
+    _legend(axis, several)
+
+
+def _numbers(axis: Axes, several: bool) -> None:
+    """The upright axis of a histogram: whole numbers of one run, shares of several."""
+    from matplotlib.ticker import MaxNLocator
+
+    if not several:
+        axis.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     _thousands(axis.yaxis)
     axis.set_ylabel("share" if several else "number")
-    _legend(axis, several)
 
 
 def _legend(axis: Axes, several: bool) -> None:
@@ -117,19 +132,23 @@ def counts_of(samples: Mapping[str, Integers], label: str, most: int = 15) -> Fi
         heights = counts / max(1, counts.sum()) if several else counts
         at = np.arange(1, top + 1) + (number - (len(samples) - 1) / 2) * width
         axis.bar(at, heights, width, color=PALETTE[number % len(PALETTE)], label=name)
-    ticks = range(1, top + 1, max(1, top // 8))
+    ticks = range(1, top + 1, -(-top // 8))
     axis.set_xticks(list(ticks), [f"{n}" if n < most else f"{most}+" for n in ticks])
-    _thousands(axis.yaxis)
-    axis.set_ylabel("share" if several else "number")
+    _numbers(axis, several)
     axis.set_xlabel(label)
     _legend(axis, several)
     return figure
 
 
 def bars(
-    groups: Sequence[str], series: Mapping[str, Sequence[float | None]], label: str, *, wide: bool = False
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[float | None]],
+    label: str,
+    *,
+    wide: bool = False,
+    top: float | None = None,
 ) -> Figure:
-    """Grouped bars with their values written above."""
+    """Grouped bars with their values written above; `top` is where the axis ends."""
     figure, axis = _figure((8.2, 2.8) if wide else SMALL)
     width = 0.85 / len(series)
     for number, (name, values) in enumerate(series.items()):
@@ -140,6 +159,8 @@ def bars(
             axis.bar_label(drawn, texts, fontsize=7, padding=1, color=INK)
     axis.set_xticks(range(len(groups)), list(groups))
     axis.margins(y=0.15)
+    if top is not None:
+        axis.set_ylim(0, top)
     _thousands(axis.yaxis)
     axis.set_ylabel(label)
     _legend(axis, len(series) > 1)
@@ -258,7 +279,7 @@ def curves(
     lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], labels: tuple[str, str], *, diagonal: bool
 ) -> Figure:
     """Curves in the unit square: reliability, precision and recall."""
-    figure, axis = _figure((5.2, 3.2), right=0.35 + 0.062 * max(map(len, lines)))
+    figure, axis = _figure((5.6, 3.2), right=0.4 + 0.062 * max(map(len, lines)))
     if diagonal:
         axis.plot([0, 1], [0, 1], color=MUTED, linewidth=1, linestyle=":")
     for number, (name, (x, y)) in enumerate(lines.items()):

@@ -117,9 +117,9 @@ def figure(svg: str, caption: object, *, wide: bool = False, identifier: str = "
     return f"<figure{attributes}><figcaption>{html(caption)}</figcaption>{svg}</figure>"
 
 
-def grid(figures: Iterable[str]) -> str:
-    """Small drawings side by side as the width allows."""
-    return f'<div class="grid">{"".join(figures)}</div>'
+def grid(figures: Iterable[str], *, pairs: bool = False) -> str:
+    """Small drawings side by side as the width allows; pairs of larger ones."""
+    return f'<div class="grid{" pairs" if pairs else ""}">{"".join(figures)}</div>'
 
 
 def folded(summary: str, body: str) -> str:

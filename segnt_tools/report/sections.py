@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SYMBOLS = {Level.GOOD: "✓", Level.NOTICE: "!", Level.BAD: "✗", Level.UNKNOWN: "?"}
 CLASSES = {Level.GOOD: "good", Level.NOTICE: "notice", Level.BAD: "bad", Level.UNKNOWN: "unknown"}
+_SEVERITY = (Level.BAD, Level.NOTICE, Level.UNKNOWN, Level.GOOD)
 _FACTS = ("bases", "contigs", "n50", "gc", "genes", "genes_per_mb", "mean_score", "element_calls")
 _LISTED_GENES = 10
 
@@ -91,10 +92,11 @@ def _top(run: Run, verdict: Verdict, place: Place) -> Iterator[str]:
     if facts:
         cells = "".join(f"<div><dt>{html(one.label)}</dt><dd>{html(one.text)}</dd></div>" for one in facts)
         yield f'<dl class="facts">{cells}</dl>'
+    worst_first = sorted(verdict.checks, key=lambda check: _SEVERITY.index(check.level))
     yield table(
         "Reasons of the verdict",
         ("Result", "What", "Found", "What to try"),
-        ((_level(check.level), check.name, check.finding, check.advice or "\N{EN DASH}") for check in verdict.checks),
+        ((_level(check.level), check.name, check.finding, check.advice or "\N{EN DASH}") for check in worst_first),
     )
     yield from _model(run)
     if run.folder.notes:
@@ -285,7 +287,7 @@ def _introns(run: Run, genes: GeneNumbers, place: Place) -> Iterator[str]:
                 charts.logo(counts, exonic, donor=title == "donors"),
                 f"Splice {title}",
                 f"Sequence logo of {splices.introns:,} {title}, consensus {consensus(counts)}.",
-                caption=f"Splice {title}; the exon stands on grey",
+                caption=f"Splice {title} ({splices.introns:,}), exon on grey",
             )
         )
     yield grid(drawings)

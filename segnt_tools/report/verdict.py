@@ -7,7 +7,7 @@ them only what no annotation should show is judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -68,6 +68,8 @@ _SCORE = (0.7, 0.4)
 _CANONICAL = (0.95, 0.8)
 _PARTIAL = (0.2, 0.5)
 _AGREEMENT = (0.6, 0.2)
+# So many measures outside what is usual for the clade say that the model does not fit the assembly.
+_UNUSUAL = 3
 # Calls of regions (not of sites) whose median is shorter than this many bases are pieces of what they should be.
 _PIECE, _MANY = 10, 100
 
@@ -99,6 +101,8 @@ def judge(run: Run) -> Verdict:
     levels = [check.level for check in checks]
     if Level.BAD in levels:
         wrong = [_inside(check.name) for check in checks if check.level is Level.BAD]
+        if run.genes is not None and not run.genes.genes:
+            return Verdict(Level.BAD, f"No gene was found: look into {', '.join(wrong)}.", checks)
         return Verdict(Level.BAD, f"Do not use this annotation before looking into: {', '.join(wrong)}.", checks)
     if not run.genes or not run.genes.genes:
         what = (
@@ -140,7 +144,9 @@ def _checks(run: Run) -> Iterator[Check]:
         return
     measures = {measure.key: measure for measure in run.measures}
     yield from _completeness_checks(run, measures)
-    yield from _expectation_checks(run, measures)
+    expected = list(_expectation_checks(run, measures))
+    yield from _clade_check(run, expected)
+    yield from expected
     yield from _splice_checks(run)
     yield from _call_checks(run)
 
@@ -176,7 +182,7 @@ def _no_genes(run: Run) -> Check:
     if bases < 20_000:
         return Check("Gene models", Level.NOTICE, f"No gene was found; {bases:,} bases are too few to expect one.", "")
     return Check(
-        "Gene models",
+        "Fit of model and assembly",
         Level.BAD,
         f"No gene was found in {written(bases, Unit.BASES)}.",
         f"Is the assembly from the clade of the model ({run.folder.card.get('clade') or 'not named in its card'})? "
@@ -240,6 +246,27 @@ def _expectation_checks(run: Run, measures: Mapping[str, Measure]) -> Iterator[C
             far = measure.value < low / 3 or measure.value > high * 3
             advice = _USUAL[key][0 if measure.value < low else 1]
             yield Check(measure.label, Level.BAD if far and key == "genes_per_mb" else Level.NOTICE, finding, advice)
+
+
+def _clade_check(run: Run, checks: Sequence[Check]) -> Iterator[Check]:
+    """One odd number may be the species; several say that the model was made for something else.
+
+    Args:
+        run: the run.
+        checks: those of single expectations.
+    """
+    odd = [_inside(check.name) for check in checks if check.level in (Level.NOTICE, Level.BAD)]
+    if len(odd) < _UNUSUAL:
+        return
+    clade = run.folder.card.get("clade") or "the model's clade"
+    yield Check(
+        "Fit of model and assembly",
+        Level.BAD,
+        f"{len(odd)} of {len(checks)} measures are not as in {clade}: {', '.join(odd)}. The model probably does not "
+        "fit this assembly: what it finds may be right, but most genes are likely missing or broken.",
+        f"If the assembly is not of {clade}, take another model (segnt models list), or adapt one to some genes of "
+        "this species or a relative with segnt train.",
+    )
 
 
 def usual_range(value: Any) -> tuple[float, float] | None:
