@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,11 @@ import pytest
 from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
 from segnt_tools.peaks.calling import PeakRule, call_peaks
+from segnt_tools.peaks.output import write_peaks
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
+from segnt_tools.sequence.assembly import Contig
+from segnt_tools.sequence.shards import Piece
+from segnt_tools.tracks.file import BATCH_BASES, Encoding, TracksHeader, TracksReader, tracks_writer
 
 TRACK = Track.parse("promoter_Tissue_specific")
 
@@ -52,6 +57,46 @@ def test_equals_the_definition_however_the_contig_is_cut(seed: int) -> None:
     expected = by_definition(probability, rule)
     assert [peak[:2] for peak in found] == [peak[:2] for peak in expected]
     assert [peak[2] for peak in found] == pytest.approx([peak[2] for peak in expected])
+
+
+def test_files_hold_the_peaks_of_every_contig_in_genome_order(tmp_path: Path) -> None:
+    random = np.random.default_rng(2)
+    contigs = [Contig(f"c{i}", int(random.integers(1, 400)), "") for i in range(200)]
+    contigs[7] = Contig("c7", BATCH_BASES + 5000, "")
+    tracks = tuple(Track.parse(name) for name in ("exon+", "intron+", "CDS-"))
+    codes = {c.name: random.choice([0, 100, 140, 200], (3, c.length)).astype(np.uint8) for c in contigs}
+    codes["c7"][:, 5000:-3000] = 255  # one peak across the border of what is read at once
+    paths = []
+    for number in range(2):
+        header = TracksHeader(tracks, Encoding.LOGIT8, "x", "m", "f", shard=number + 1)
+        pieces = [Piece(c.name, 0, c.length) for c in contigs[number::2]]
+        paths.append(tmp_path / f"{number}.h5")
+        with tracks_writer(paths[-1], header, contigs, pieces) as writer:
+            for piece in pieces:
+                writer.write(codes[piece.contig])
+    rules = {name: PeakRule(0.9, 0.6, 2, gap) for name, gap in (("exon", 0), ("intron", 1), ("CDS", 30))}
+    with TracksReader(paths) as reader:
+        lengths = {c.name: c.length for c in contigs}
+        summary = write_peaks(reader, rules, [2, 0, 1], lengths, tmp_path / "a.gff3", tmp_path / "a.bed")
+    expected = []
+    for contig in contigs:
+        found = [
+            (start, end, track, score)
+            for track, values in zip(tracks, codes[contig.name], strict=True)
+            for start, end, score in by_definition(PROBABILITY_OF_CODE[values], rules[track.element])
+        ]
+        found.sort(key=lambda row: (row[0], row[1], row[2].name))
+        expected += [
+            f"{contig.name}\t{start}\t{end}\t{track.element}\t{round(1000 * score)}\t{track.strand}"
+            for start, end, track, score in found
+        ]
+    assert (tmp_path / "a.bed").read_text().splitlines() == expected
+    gff3 = [line.split("\t") for line in (tmp_path / "a.gff3").read_text().splitlines() if line[0] != "#"]
+    assert [(row[0], int(row[3]) - 1, int(row[4])) for row in gff3] == [
+        (name, int(start), int(end)) for name, start, end, *_ in (row.split("\t") for row in expected)
+    ]
+    assert sum(counts.intervals for counts in summary.tracks.values()) == len(expected)
+    assert summary.tracks["CDS-"].bases == sum(int(r[4]) - int(r[3]) + 1 for r in gff3 if "element=CDS" in r[8])
 
 
 def test_codes_and_probabilities_give_the_same_peaks() -> None:

@@ -109,6 +109,15 @@ def test_shards_cover_every_base_once_and_are_balanced(kind: str, count: int) ->
         assert max(shard.bases for shard in shards) <= 1.6 * even
 
 
+def test_neighbouring_short_contigs_share_a_shard() -> None:
+    contigs = [Contig(f"c{i}", 300, "") for i in range(10_000)]
+    shards = plan_shards([*contigs, Contig("long", 290_000, "")], 11)
+    short = [shard for shard in shards if shard.pieces[0].contig != "long"]
+    numbers = [int(piece.contig[1:]) for shard in short for piece in shard.pieces if piece.contig != "long"]
+    assert numbers == list(range(10_000))
+    assert max(shard.bases for shard in shards) - min(shard.bases for shard in shards) <= 10_000
+
+
 def test_more_shards_than_bases() -> None:
     shards = plan_shards([Contig("a", 2, ""), Contig("b", 1, "")], 10)
     assert sum(shard.bases for shard in shards) == 3

@@ -97,6 +97,35 @@ def test_pieces_of_a_contig_in_several_files_read_as_one(tmp_path: Path) -> None
         assert (reader.values("a", 0, 600_000) == quantise(values)).all()
 
 
+@pytest.mark.parametrize("bases", [1, 100, 5000, 10**6])
+def test_short_contigs_of_several_files_are_read_together(tmp_path: Path, bases: int) -> None:
+    random = np.random.default_rng(1)
+    contigs = [Contig(f"c{i}", int(random.integers(1, 60)), "") for i in range(300)]
+    contigs[150] = Contig("c150", 7000, "")
+    expected = {contig.name: random.integers(0, 256, (3, contig.length)).astype(np.uint8) for contig in contigs}
+    paths = []
+    for number in range(3):
+        pieces = [whole(contig) for contig in contigs[number::3]]
+        paths.append(tmp_path / f"{number}.h5")
+        with tracks_writer(paths[-1], header(), contigs, pieces) as writer:
+            for piece in pieces:
+                writer.write(expected[piece.contig])
+    with TracksReader(paths) as reader:
+        batches = list(reader.batches([contig.name for contig in contigs], bases))
+        assert all(sum(piece.bases for piece in batch) <= max(bases, 60) for batch in batches)
+        held = {name: np.zeros_like(values) for name, values in expected.items()}
+        for batch in batches:
+            position = 0
+            values = reader.values_of(batch, [2, 0])
+            for piece in batch:
+                held[piece.contig][[2, 0], piece.start : piece.end] = values[:, position : position + piece.bases]
+                position += piece.bases
+        for name, values in expected.items():
+            assert (held[name][[0, 2]] == values[[0, 2]]).all()
+        with pytest.raises(TracksError, match="no values for c3:"):
+            reader.values_of([Piece("c2", 0, 1), Piece("c3", 0, 8000)])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -77,63 +77,96 @@ def call_peaks(contig: str, track: Track, stretches: Iterable[tuple[int, Values]
             probabilities (float32) or 8-bit logit codes (uint8).
         rule: the thresholds.
     """
-    scan = _Scan(rule)
+    scan = PeakScan(rule)
     for start, values in stretches:
-        if start != scan.position:
-            yield from scan.peaks(contig, track, scan.finish())
-        yield from scan.peaks(contig, track, scan.advance(start, values))
-    yield from scan.peaks(contig, track, scan.finish())
+        yield from _as_peaks(contig, track, scan.advance(values, [(0, start, start + values.size)]))
+    yield from _as_peaks(contig, track, scan.finish())
+
+
+def _as_peaks(contig: str, track: Track, columns: PeakColumns) -> Iterator[Peak]:
+    rows = (columns.start, columns.end, columns.score, columns.summit)
+    for start, end, score, summit in zip(*(column.tolist() for column in rows), strict=True):
+        yield Peak(contig, start, end, track, score, summit)
+
+
+@dataclass(frozen=True, slots=True)
+class PeakColumns:
+    """Peaks of one track as columns of equal length.
+
+    Attributes:
+        contig: number of the contig, int64.
+        start: first base, 0-based, int64.
+        end: end, exclusive, int64.
+        score: mean probability, float64.
+        summit: probability of the best base, float64.
+    """
+
+    contig: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    score: NDArray[np.float64]
+    summit: NDArray[np.float64]
 
 
 # State of a scan: a peak that may still be joined to a later one (start, end, total, best), the growing run above the
-# low threshold (start, total, best), and the total of probability since the peak's end. A start of -1 means none.
-_PEAK_START, _PEAK_END, _PEAK_TOTAL, _PEAK_BEST, _RUN_START, _RUN_TOTAL, _RUN_BEST, _SINCE = range(8)
+# low threshold (start, total, best), the total of probability since the peak's end, and the number of the contig and
+# the position that were reached. A start of -1 means none.
+_PEAK_START, _PEAK_END, _PEAK_TOTAL, _PEAK_BEST, _RUN_START, _RUN_TOTAL, _RUN_BEST, _SINCE, _CONTIG, _POSITION = range(
+    10
+)
+_COLUMNS = 5  # of a finished peak: start, end, total, best, contig
 
 
-class _Scan:
-    """Goes along a contig stretch by stretch."""
+class PeakScan:
+    """Goes along contigs, piece by piece; peaks that reach a piece's end go on in the next."""
 
     def __init__(self, rule: PeakRule) -> None:
         self.rule = rule
-        self.position = 0
-        self.state = np.array([-1.0, 0, 0, 0, -1.0, 0, 0, 0])
+        self._state = np.array([-1.0, 0, 0, 0, -1.0, 0, 0, 0, -1.0, 0])
 
-    def advance(self, start: int, values: Values) -> NDArray[np.float64]:
-        """Peaks that are finished within this stretch: start, end, total, best."""
-        found = np.empty((values.size // 2 + 2, 4))
+    def advance(self, values: Values, pieces: Sequence[tuple[int, int, int]]) -> PeakColumns:
+        """Peaks that are finished within these pieces.
+
+        Args:
+            values: of all pieces one after the other.
+            pieces: number of the contig, start and end of each, ascending. Peaks go on where a piece continues the one
+                before; elsewhere they end.
+        """
+        found = np.empty((values.size // 2 + 2 * len(pieces) + 2, _COLUMNS))
         coded = values.dtype == np.uint8
         low = code_at_least(self.rule.low) if coded else np.float32(self.rule.low)
         high, max_gap = np.float32(self.rule.high), self.rule.max_gap
-        count = _scan(values, PROBABILITY_OF_CODE, coded, start, low, high, max_gap, self.state, found)
-        self.position = start + values.size
-        return found[:count]
+        places = np.array(pieces, dtype=np.int64).reshape(-1, 3)
+        count = _scan(values, places, PROBABILITY_OF_CODE, coded, low, high, max_gap, self._state, found)
+        return self._long_enough(found[:count])
 
-    def finish(self) -> NDArray[np.float64]:
+    def finish(self) -> PeakColumns:
         """Peaks that are open where the sequence ends."""
-        found = np.empty((2, 4))
-        count = _end_run(self.state, self.position, np.float32(self.rule.high), self.rule.max_gap, found, 0)
-        if self.state[_PEAK_START] >= 0:
-            found[count] = self.state[_PEAK_START : _PEAK_BEST + 1]
-            count += 1
-            self.state[_PEAK_START] = -1
-        return found[:count]
+        found = np.empty((2, _COLUMNS))
+        count = _finish(self._state, np.float32(self.rule.high), self.rule.max_gap, found, 0)
+        return self._long_enough(found[:count])
 
-    def peaks(self, contig: str, track: Track, found: NDArray[np.float64]) -> Iterator[Peak]:
-        """The long enough ones as objects."""
-        for start, end, total, best in found.tolist():
-            length = int(end) - int(start)
-            if length >= self.rule.min_length:
-                yield Peak(contig, int(start), int(end), track, total / length, best)
+    def _long_enough(self, found: NDArray[np.float64]) -> PeakColumns:
+        found = found[found[:, 1] - found[:, 0] >= self.rule.min_length]
+        start, end, contig = (found[:, i].astype(np.int64) for i in (0, 1, 4))
+        return PeakColumns(contig, start, end, found[:, 2] / (end - start), found[:, 3])
+
+
+@compiled
+def _write_peak(state: NDArray[np.float64], found: NDArray[np.float64], count: int) -> int:
+    """Write the open peak out, if there is one."""
+    if state[_PEAK_START] < 0:
+        return count
+    for i in range(4):
+        found[count, i] = state[_PEAK_START + i]
+    found[count, 4] = state[_CONTIG]
+    state[_PEAK_START] = -1
+    return count + 1
 
 
 @compiled
 def _end_run(
-    state: NDArray[np.float64],
-    end: int,
-    high: np.float32,
-    max_gap: int,
-    found: NDArray[np.float64],
-    count: int,
+    state: NDArray[np.float64], end: int, high: np.float32, max_gap: int, found: NDArray[np.float64], count: int
 ) -> int:
     """Close the growing run, if there is one: join it to the open peak, or write that peak out and open a new one."""
     if state[_RUN_START] < 0:
@@ -146,10 +179,7 @@ def _end_run(
         state[_PEAK_TOTAL] += state[_SINCE] + state[_RUN_TOTAL]
         state[_PEAK_BEST] = max(state[_PEAK_BEST], state[_RUN_BEST])
     else:
-        if state[_PEAK_START] >= 0:
-            for i in range(4):
-                found[count, i] = state[_PEAK_START + i]
-            count += 1
+        count = _write_peak(state, found, count)
         state[_PEAK_START] = state[_RUN_START]
         state[_PEAK_TOTAL] = state[_RUN_TOTAL]
         state[_PEAK_BEST] = state[_RUN_BEST]
@@ -160,41 +190,65 @@ def _end_run(
 
 
 @compiled
+def _finish(state: NDArray[np.float64], high: np.float32, max_gap: int, found: NDArray[np.float64], count: int) -> int:
+    """End what is open at the position that was reached."""
+    count = _end_run(state, int(state[_POSITION]), high, max_gap, found, count)
+    return _write_peak(state, found, count)
+
+
+@compiled
 def _scan(
     values: Values,
+    pieces: NDArray[np.int64],
     table: FloatArray,
     coded: bool,
-    start: int,
     low: float | np.float32,
     high: np.float32,
     max_gap: int,
     state: NDArray[np.float64],
     found: NDArray[np.float64],
 ) -> int:
-    """Go through one stretch; finished peaks (start, end, total, best) go to `found`, their number is returned.
+    """Go through some pieces; finished peaks (start, end, total, best, contig) go to `found`, their number is returned.
 
-    `low` is a code if the values are, so that most bases cost one comparison. What lies between peaks is summed only as
-    long as the next peak could still be joined.
+    `low` is a code if the values are, so that a base far from any peak costs one comparison. What lies between peaks is
+    summed only as long as the next peak could still be joined.
     """
     count = 0
-    for i in range(values.size):
-        value = values[i]
-        if value >= low:
-            p = table[np.int64(value)] if coded else np.float32(value)
+    first = 0
+    for piece in range(pieces.shape[0]):
+        contig, start, end = pieces[piece, 0], pieces[piece, 1], pieces[piece, 2]
+        if contig != state[_CONTIG] or start != state[_POSITION]:
+            count = _finish(state, high, max_gap, found, count)
+        state[_CONTIG] = contig
+        shift = start - first  # from a place in the values to a place on the contig
+        i, last = first, end - shift
+        while i < last:
             if state[_RUN_START] < 0:
-                state[_RUN_START] = start + i
+                if state[_PEAK_START] >= 0:
+                    near = min(last, np.int64(state[_PEAK_END]) + max_gap - shift)
+                    since = state[_SINCE]
+                    while i < near and not values[i] >= low:  # also if it is not a number
+                        since += table[np.int64(values[i])] if coded else np.float32(values[i])
+                        i += 1
+                    state[_SINCE] = since
+                while i < last and not values[i] >= low:
+                    i += 1
+                if i == last:
+                    break
+                state[_RUN_START] = i + shift
                 state[_RUN_TOTAL] = 0.0
                 state[_RUN_BEST] = 0.0
-            state[_RUN_TOTAL] += p
-            state[_RUN_BEST] = max(state[_RUN_BEST], p)
-            continue
-        if state[_RUN_START] >= 0:
-            count = _end_run(state, start + i, high, max_gap, found, count)
-        if start + i - state[_PEAK_END] < max_gap and state[_PEAK_START] >= 0:
-            state[_SINCE] += table[np.int64(value)] if coded else np.float32(value)
+            total = state[_RUN_TOTAL]
+            best = np.float32(state[_RUN_BEST])
+            while i < last and values[i] >= low:
+                p = table[np.int64(values[i])] if coded else np.float32(values[i])
+                total += p
+                best = max(best, p)
+                i += 1
+            state[_RUN_TOTAL] = total
+            state[_RUN_BEST] = best
+            if i < last:
+                count = _end_run(state, i + shift, high, max_gap, found, count)
+        state[_POSITION] = end
+        first = last
     return count
-
-
-def in_genome_order(peaks: Sequence[Peak]) -> list[Peak]:
-    """Peaks of one contig sorted by start, end and track."""
-    return sorted(peaks, key=lambda peak: (peak.start, peak.end, peak.track.name))

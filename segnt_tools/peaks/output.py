@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
 
 from segnt_tools.elements import Track, element
 from segnt_tools.files import atomic_path
 from segnt_tools.gff.features import Attributes, escape_seqid, format_attributes, format_score
 from segnt_tools.gff.writing import write_header
-from segnt_tools.peaks.calling import Peak, PeakRule, Values, call_peaks, in_genome_order
+from segnt_tools.peaks.calling import PeakColumns, PeakRule, PeakScan
 from segnt_tools.tracks.file import Encoding, TracksReader
-
-STRETCH = 1 << 20
 
 # Helper tracks of gene decoding: their intervals mean nothing to a person.
 NOT_CALLED = ("CDS_frame_0", "CDS_frame_1", "CDS_frame_2")
@@ -35,12 +37,6 @@ class PeakSummary:
     """What was called, by track name."""
 
     tracks: dict[str, ElementSummary] = field(default_factory=dict)
-
-    def add(self, peak: Peak) -> None:
-        """Count one interval."""
-        summary = self.tracks.setdefault(peak.track.name, ElementSummary())
-        summary.intervals += 1
-        summary.bases += peak.end - peak.start
 
 
 def write_peaks(
@@ -66,8 +62,9 @@ def write_peaks(
         progress: called with the number of bases of each contig.
     """
     summary = PeakSummary({reader.tracks[i].name: ElementSummary() for i in tracks})
-    styles = {reader.tracks[i]: _RowStyle.of(reader.tracks[i]) for i in tracks}
     held = {contig.name for contig in reader.contigs}
+    caller = _Caller(reader, rules, tracks, [name for name in lengths if name in held])
+    styles = [_RowStyle.of(track) for track in caller.tracks]
     with (
         atomic_path(gff3) as gff3_path,
         atomic_path(bed) as bed_path,
@@ -75,32 +72,87 @@ def write_peaks(
         bed_path.open("w", encoding="utf-8", newline="\n") as bed_file,
     ):
         write_header(gff3_file, lengths, pragmas)
-        for contig in lengths:
-            if contig not in held:
-                continue
-            peaks = in_genome_order(
-                [peak for i in tracks for peak in _of_track(reader, contig, i, rules[reader.tracks[i].element])]
-            )
-            seqid = escape_seqid(contig)
-            for peak in peaks:
-                summary.add(peak)
-            gff3_file.writelines(styles[peak.track].gff3(seqid, peak) for peak in peaks)
-            bed_file.writelines(styles[peak.track].bed(peak) for peak in peaks)
-            progress(lengths[contig])
+        for calls, bases in caller.calls():
+            calls.count_into(summary, caller.tracks)
+            _write_rows(calls, caller.contigs, styles, gff3_file, bed_file)
+            progress(bases)
         gff3_file.write("###\n")
     return summary
 
 
-def _of_track(reader: TracksReader, contig: str, track: int, rule: PeakRule) -> Iterator[Peak]:
-    read = reader.values if reader.header.encoding is Encoding.LOGIT8 else reader.probability
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Peaks of several tracks on complete contigs in genome order: a number of the track beside the columns."""
 
-    def stretches() -> Iterator[tuple[int, Values]]:
-        for start, end in reader.covered(contig):
-            for position in range(start, end, STRETCH):
-                stop = min(position + STRETCH, end)
-                yield position, read(contig, position, stop, [track])[0]
+    track: NDArray[np.int64]
+    peaks: PeakColumns
 
-    return call_peaks(contig, reader.tracks[track], stretches(), rule)
+    @classmethod
+    def in_order(cls, tracks: Sequence[int], columns: Sequence[PeakColumns]) -> _Calls:
+        """All peaks sorted by contig, start, end and track."""
+        track = np.repeat(np.array(tracks, dtype=np.int64), [len(part.start) for part in columns])
+        every = PeakColumns(*(np.concatenate([getattr(c, name) for c in columns]) for name in PeakColumns.__slots__))
+        order = np.lexsort((track, every.end, every.start, every.contig))
+        return cls(track[order], PeakColumns(*(getattr(every, name)[order] for name in PeakColumns.__slots__)))
+
+    def count_into(self, summary: PeakSummary, tracks: Sequence[Track]) -> None:
+        """Count intervals and bases."""
+        intervals = np.bincount(self.track, minlength=len(tracks))
+        bases = np.zeros(len(tracks), dtype=np.int64)
+        np.add.at(bases, self.track, self.peaks.end - self.peaks.start)
+        for track, count, length in zip(tracks, intervals.tolist(), bases.tolist(), strict=True):
+            summary.tracks[track.name].intervals += count
+            summary.tracks[track.name].bases += length
+
+
+class _Caller:
+    """Calls all tracks together, batch by batch; tracks are numbered in the order of their names."""
+
+    def __init__(
+        self, reader: TracksReader, rules: Mapping[str, PeakRule], tracks: Sequence[int], contigs: Sequence[str]
+    ) -> None:
+        self._reader = reader
+        self._rows = sorted(tracks, key=lambda i: reader.tracks[i].name)
+        self._number = {name: i for i, name in enumerate(contigs)}
+        self._scans = [PeakScan(rules[track.element]) for track in self.tracks]
+        self._read = reader.values_of if reader.header.encoding is Encoding.LOGIT8 else reader.probability_of
+        self.contigs = contigs
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The tracks in the order of their numbers."""
+        return [self._reader.tracks[i] for i in self._rows]
+
+    def calls(self) -> Iterator[tuple[_Calls, int]]:
+        """Peaks of complete contigs in genome order, and the number of bases they were called on."""
+        held: list[tuple[int, PeakColumns]] = []
+        bases = 0
+        ends = {contig: self._reader.covered(contig)[-1][1] for contig in self.contigs}
+        for pieces in self._reader.batches(self.contigs):
+            values = self._read(pieces, self._rows)
+            places = [(self._number[piece.contig], piece.start, piece.end) for piece in pieces]
+            held += [
+                (i, scan.advance(row, places)) for i, (scan, row) in enumerate(zip(self._scans, values, strict=True))
+            ]
+            bases += values.shape[1]
+            if pieces[-1].end == ends[pieces[-1].contig]:
+                held += [(i, scan.finish()) for i, scan in enumerate(self._scans)]
+                yield _Calls.in_order([i for i, _ in held], [columns for _, columns in held]), bases
+                held, bases = [], 0
+
+
+def _write_rows(
+    calls: _Calls, contigs: Sequence[str], styles: Sequence[_RowStyle], gff3_file: TextIO, bed_file: TextIO
+) -> None:
+    names = {number: contigs[number] for number in np.unique(calls.peaks.contig).tolist()}
+    seqids = {number: escape_seqid(name) for number, name in names.items()}
+    peaks = calls.peaks
+    columns = (calls.track, peaks.contig, peaks.start, peaks.end, peaks.score, peaks.summit)
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    gff3_file.writelines([styles[track].gff3(seqids[number], *row) for track, number, *row in rows])
+    bed_file.writelines(
+        [styles[track].bed(names[number], start, end, score) for track, number, start, end, score, _ in rows]
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +174,14 @@ class _RowStyle:
         strand = track.strand.value
         return cls(f"\tsegnt_tools\t{term}\t", f"\t{strand}\t.\t", format_attributes(attributes), track.element, strand)
 
-    def gff3(self, seqid: str, peak: Peak) -> str:
+    def gff3(self, seqid: str, start: int, end: int, score: float, summit: float) -> str:
         """A GFF3 row: SO term, mean probability as score, the element's own name in `element`."""
-        place = f"{seqid}{self.gff3_start}{peak.start + 1}\t{peak.end}\t{format_score(peak.score)}"
-        return f"{place}{self.gff3_strand}{self.attributes};summit={peak.summit:.3f}\n"
+        place = f"{seqid}{self.gff3_start}{start + 1}\t{end}\t{format_score(score)}"
+        return f"{place}{self.gff3_strand}{self.attributes};summit={summit:.3f}\n"
 
-    def bed(self, peak: Peak) -> str:
+    def bed(self, contig: str, start: int, end: int, score: float) -> str:
         """A BED6 row: 1000 times the mean probability as score."""
-        score = round(1000 * peak.score)
-        return f"{peak.contig}\t{peak.start}\t{peak.end}\t{self.bed_name}\t{score}\t{self.bed_strand}\n"
+        return f"{contig}\t{start}\t{end}\t{self.bed_name}\t{round(1000 * score)}\t{self.bed_strand}\n"
 
 
 def default_tracks(tracks: Sequence[Track]) -> list[int]:

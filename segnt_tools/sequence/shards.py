@@ -12,6 +12,8 @@ from segnt_tools.errors import AssemblyError, UsageError
 from segnt_tools.sequence.assembly import Contig
 
 SHARDS_FILE = "shards.tsv"
+# Contigs of at most this part of a shard count as short.
+_SMALL_SHARE = 1 / 16
 _COLUMNS = ("shard", "group", "contig", "start", "end")
 
 
@@ -98,19 +100,48 @@ def _cut(contig: Contig, parts: int) -> list[tuple[Piece, ...]]:
 
 
 def _pack(contigs: list[Contig], bins: int) -> list[tuple[Piece, ...]]:
-    """Whole contigs into bins, the longest first into the emptiest bin."""
+    """Whole contigs into bins of nearly equal size.
+
+    The longer ones go, the longest first, into the emptiest bin; the short ones fill the bins up in their order, so
+    that neighbours mostly lie in one tracks file, where thousands of them are read at once.
+    """
     bins = min(bins, len(contigs))
+    even = sum(contig.length for contig in contigs) / bins
+    large = {i for i, contig in enumerate(contigs) if contig.length > _SMALL_SHARE * even}
     filled = [(0, i) for i in range(bins)]
     chosen: list[list[int]] = [[] for _ in range(bins)]
-    for i in sorted(range(len(contigs)), key=lambda i: (-contigs[i].length, i)):
+    for i in sorted(large, key=lambda i: (-contigs[i].length, i)):
         load, target = heapq.heappop(filled)
         chosen[target].append(i)
         heapq.heappush(filled, (load + contigs[i].length, target))
+    loads = [load for load, _ in sorted(filled, key=lambda pair: pair[1])]
+    level = _level(loads, sum(contig.length for i, contig in enumerate(contigs) if i not in large))
+    target, poured = 0, 0
+    full = max(0.0, level - loads[0])  # poured bases at which the bins up to the target are full
+    for i, contig in enumerate(contigs):
+        if i in large:
+            continue
+        while target < bins - 1 and poured + contig.length / 2 > full:
+            target += 1
+            full += max(0.0, level - loads[target])
+        chosen[target].append(i)
+        poured += contig.length
     packed = [sorted(members) for members in chosen if members]
     return [
         tuple(Piece(contigs[i].name, 0, contigs[i].length) for i in members)
         for members in sorted(packed, key=lambda members: members[0])
     ]
+
+
+def _level(loads: list[int], poured: int) -> float:
+    """How high bins of these loads are filled when so many bases are poured over them."""
+    total = poured
+    ascending = sorted(loads)
+    for count, load in enumerate(ascending, start=1):
+        total += load
+        if count == len(ascending) or total / count <= ascending[count]:
+            return total / count
+    return 0.0
 
 
 def shards_table(shards: Sequence[Shard]) -> str:

@@ -15,7 +15,7 @@ Values are 8-bit logit codes (see segnt_tools.quantisation), float16 or float32 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +44,11 @@ FORMAT_VERSION = 1
 CHUNK_BASES = 1 << 18
 MASKED = 255
 _COMPRESSION_LEVEL = 1
-_CHUNKS_REMEMBERED = 64
+# A batch of short contigs ends inside a chunk of every track, which the next batch goes on with.
+_CHUNKS_REMEMBERED_OF_A_TRACK = 6
+_LEAST_CHUNKS_REMEMBERED = 64
+BATCH_BASES = 1 << 20
+_MOST_SPANS_COPIED = 64
 
 FloatArray = NDArray[np.float32]
 
@@ -253,6 +257,22 @@ class _StoredPiece:
     file: int
 
 
+_Span = tuple[int, int, int, int]  # file, first base in it, first base in what is asked for, bases
+
+
+def _joined(spans: Sequence[_Span]) -> list[_Span]:
+    """Sorted spans, joined where they touch in a file; their targets follow one another."""
+    joined: list[_Span] = []
+    target = 0
+    for file, offset, _, size in spans:
+        if joined and joined[-1][0] == file and joined[-1][1] + joined[-1][3] == offset:
+            joined[-1] = (file, joined[-1][1], joined[-1][2], joined[-1][3] + size)
+        else:
+            joined.append((file, offset, target, size))
+        target += size
+    return joined
+
+
 class TracksReader:
     """Reads one or several tracks files of one model and one assembly as if they were one.
 
@@ -280,6 +300,7 @@ class TracksReader:
         self.header = headers[0]
         for path, header in zip(self.paths[1:], headers[1:], strict=True):
             self._require_same(header, path)
+        self._most_remembered = max(_LEAST_CHUNKS_REMEMBERED, _CHUNKS_REMEMBERED_OF_A_TRACK * len(headers[0].tracks))
         self._sort_pieces()
 
     @property
@@ -348,22 +369,89 @@ class TracksReader:
         Raises:
             TracksError: bases are missing, or the file is damaged.
         """
+        return self.values_of([Piece(contig, start, end)], tracks)
+
+    def batches(self, contigs: Iterable[str] | None = None, bases: int = BATCH_BASES) -> Iterator[list[Piece]]:
+        """What the files hold, in pieces for values_of: stretches of a long contig one by one, short contigs together.
+
+        Thousands of short contigs that are read at once cost no more than one long one.
+
+        Args:
+            contigs: which, in the order wanted; by default all, in the order of the files.
+            bases: of a batch, at most; stretches of a long contig begin at multiples of it.
+        """
+        batch: list[Piece] = []
+        free = bases
+        for contig in self._contigs if contigs is None else contigs:
+            for start, end in self.covered(contig):
+                if end - start > free and batch:
+                    yield batch
+                    batch, free = [], bases
+                if end - start > bases:
+                    for position in range(start, end, bases):
+                        yield [Piece(contig, position, min(position + bases, end))]
+                else:
+                    batch.append(Piece(contig, start, end))
+                    free -= end - start
+        if batch:
+            yield batch
+
+    def values_of(self, pieces: Sequence[Piece], tracks: Sequence[int] | None = None) -> NDArray[Any]:
+        """Stored values of several pieces one after the other, shape (tracks, bases), in the file's own type.
+
+        Raises:
+            TracksError: bases are missing, or the file is damaged.
+        """
         rows = list(range(len(self.tracks))) if tracks is None else list(tracks)
-        result = np.empty((len(rows), end - start), dtype=self.header.encoding.dtype)
-        position = start
-        for piece in self._pieces.get(contig, ()):
-            if piece.end <= position or piece.start >= end:
-                continue
-            if piece.start > position:
-                break
-            stop = min(piece.end, end)
-            shift = piece.offset - piece.start
+        spans = self._spans(pieces)
+        result = np.empty((len(rows), sum(piece.bases for piece in pieces)), dtype=self.header.encoding.dtype)
+        if len(spans) <= _MOST_SPANS_COPIED:
             for i, row in enumerate(rows):
-                self._read(piece.file, row, position + shift, result[i, position - start : stop - start])
-            position = stop
-        if position < end:
-            raise TracksError(f"no values for {contig}:{position + 1}-{end}", file=self.paths[0])
+                for file, offset, target, size in spans:
+                    self._read(file, row, offset, result[i, target : target + size])
+            return result
+        # Contigs of several files, taking turns: read each file from one place on, then put the bases in order.
+        spans.sort()
+        joined = _joined(spans)
+        order = np.array(spans, dtype=np.int64)
+        sizes, read_at = order[:, 3], np.cumsum(order[:, 3]) - order[:, 3]
+        places = np.repeat(order[:, 2] - read_at, sizes) + np.arange(result.shape[1])
+        scratch = np.empty(result.shape[1], dtype=result.dtype)
+        for i, row in enumerate(rows):
+            for file, offset, target, size in joined:
+                self._read(file, row, offset, scratch[target : target + size])
+            result[i, places] = scratch
         return result
+
+    def _spans(self, pieces: Sequence[Piece]) -> list[_Span]:
+        """Where the bases of these pieces lie, joined where the files hold them in the same order.
+
+        Raises:
+            TracksError: bases are missing.
+        """
+        spans: list[_Span] = []
+        target = 0
+        last_file, last_end = -1, -1
+        for piece in pieces:
+            position = piece.start
+            for stored in self._pieces.get(piece.contig, ()):
+                if stored.end <= position:
+                    continue
+                if stored.start > position or position >= piece.end:
+                    break
+                size = min(stored.end, piece.end) - position
+                offset = stored.offset + position - stored.start
+                if stored.file == last_file and offset == last_end:
+                    file, first, begun, before = spans[-1]
+                    spans[-1] = (file, first, begun, before + size)
+                else:
+                    spans.append((stored.file, offset, target, size))
+                last_file, last_end = stored.file, offset + size
+                position += size
+                target += size
+            if position < piece.end:
+                raise TracksError(f"no values for {piece.contig}:{position + 1}-{piece.end}", file=self.paths[0])
+        return spans
 
     def _read(self, file: int, row: int, start: int, target: NDArray[Any]) -> None:
         """Copy stored values of one track, from position `start` of the file on, into `target`."""
@@ -383,7 +471,7 @@ class TracksReader:
         if chunk is None:
             chunk = self._unpack_chunk(file, row, number)
         with self._lock:
-            while len(self._remembered) >= max(_CHUNKS_REMEMBERED, 2 * len(self.tracks)):
+            while len(self._remembered) >= self._most_remembered:
                 self._remembered.pop(next(iter(self._remembered)))
             self._remembered[key] = chunk
         return chunk
@@ -404,7 +492,11 @@ class TracksReader:
 
     def probability(self, contig: str, start: int, end: int, tracks: Sequence[int] | None = None) -> FloatArray:
         """Probabilities of contig[start:end], float32 (tracks, bases); labels are 0, 1 or NaN where masked."""
-        values = self.values(contig, start, end, tracks)
+        return self.probability_of([Piece(contig, start, end)], tracks)
+
+    def probability_of(self, pieces: Sequence[Piece], tracks: Sequence[int] | None = None) -> FloatArray:
+        """Probabilities of several pieces one after the other, as `probability` gives them."""
+        values = self.values_of(pieces, tracks)
         result: FloatArray
         match self.header.encoding:
             case Encoding.LOGIT8:
