@@ -1,8 +1,8 @@
 """Speed and memory of the SegmentNT family at true size, with random weights: no download needed.
 
 Every line is compared with a plain eager float32 version of the same network and weights in the same run (textbook
-attention that writes out all scores, separate projections, rotary tables made in every layer), whose output is checked
-against ours first. Medians after warm-up; on a GPU timed by CUDA events.
+attention that writes out all scores, separate projections, rotary tables made in every layer, Conv1d), whose output is
+checked against ours first. Medians after warm-up; on a GPU timed by CUDA events.
 
     python benchmarks/model_speed.py                                          # SegmentNT, 3 kb, float32 and bfloat16
     python benchmarks/model_speed.py --lengths 3072 10008 30000 49992 --batch-sizes 1 4 16 --device cuda --compile
@@ -12,12 +12,14 @@ against ours first. Medians after warm-up; on a GPU timed by CUDA events.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +32,12 @@ from segnt_tools.models.architectures import build
 from segnt_tools.models.checkpoints.official import card_of
 from segnt_tools.models.interface import SegmentationModel
 from segnt_tools.models.nt_encoder import rescaling_factor, rotary_frequencies
+from segnt_tools.models.packing import pack_linear_layers
 from segnt_tools.models.registry import PRECISIONS
 from segnt_tools.models.segment_borzoi import BorzoiConfig
 from segnt_tools.models.segment_enformer import EnformerConfig
 from segnt_tools.models.segment_nt import SegmentNT, SegmentNTConfig
+from segnt_tools.models.unet_head import UNetHead
 from segnt_tools.models.uninitialised import Uninitialised
 
 CONFIGS: dict[str, SegmentNTConfig | EnformerConfig | BorzoiConfig] = {
@@ -91,8 +95,7 @@ def main() -> None:
         plain = _plain_line(model, length, options, device)
         lines += [plain] if plain else []
         for precision in options.precisions:
-            for batch in options.batch_sizes:
-                lines += _our_lines(model, length, batch, precision, plain, options, device)
+            lines += _our_lines(model, length, precision, plain, options, device)
     if options.json:
         values = {"model": options.model, "device": _device_name(device), "threads": torch.get_num_threads()}
         options.json.write_text(json.dumps({**values, "lines": [asdict(line) for line in lines]}, indent=2) + "\n")
@@ -135,7 +138,6 @@ def _plain_line(
     """The plain version, once it is known to compute the same."""
     if options.no_plain or not isinstance(model, SegmentNT):
         return None
-    model.set_precision(torch.float32)
     codes = _codes(1, length, device)
     with torch.inference_mode():
         difference = float((_plain_segment_nt(model, codes) - model(codes)).abs().max())
@@ -147,20 +149,26 @@ def _plain_line(
 def _our_lines(
     model: SegmentationModel,
     length: int,
-    batch: int,
     precision: str,
     plain: Measurement | None,
     options: argparse.Namespace,
     device: torch.device,
 ) -> list[Measurement]:
-    model.set_precision(PRECISIONS[precision])
-    codes = _codes(batch, length, device)
-    lines = [_measured("segnt_tools", lambda: model(codes), model, precision, codes, plain, options)]
+    """Lines of a copy of the network that is made ready as `load_model` does it."""
+    ready = copy.deepcopy(model)
+    ready.set_precision(PRECISIONS[precision])
+    batches = [_codes(batch, length, device) for batch in options.batch_sizes]
+    lines = []
     if options.compile:
-        compiled = torch.compile(model)
-        lines.append(
-            _measured("segnt_tools compiled", lambda: compiled(codes), model, precision, codes, plain, options)
-        )
+        compiled = torch.compile(ready)
+        lines += [
+            _measured("segnt_tools compiled", partial(compiled, codes), ready, precision, codes, plain, options)
+            for codes in batches
+        ]
+    pack_linear_layers(ready)
+    lines += [
+        _measured("segnt_tools", partial(ready, codes), ready, precision, codes, plain, options) for codes in batches
+    ]
     return lines
 
 
@@ -268,8 +276,28 @@ def _plain_segment_nt(model: SegmentNT, codes: torch.Tensor) -> torch.Tensor:
         h = block.ffn.into(block.ffn_norm(x))
         activated, gate = h.chunk(2, dim=-1)
         x = x + block.ffn.out(F.silu(activated) * gate)
-    classes: torch.Tensor = model.head(encoder.final_norm(x)[:, 1:])
+    classes = _plain_head(model.head, encoder.final_norm(x)[:, 1:])
     return classes[..., 1] - classes[..., 0]
+
+
+def _plain_head(head: UNetHead, x: torch.Tensor) -> torch.Tensor:
+    x = x.transpose(1, 2)
+    skips = []
+    for pair in head.down:
+        x = _plain_convolutions(pair, x)
+        skips.append(x)
+        x = F.avg_pool1d(x, 2)
+    for pair in head.up:
+        x = _plain_convolutions(pair, x).repeat_interleave(2, dim=-1) + skips.pop()
+    x = _plain_convolutions(head.out, x)
+    z: torch.Tensor = head.proj(x.transpose(1, 2))
+    return z.view(z.shape[0], -1, head.tracks, 2)
+
+
+def _plain_convolutions(layers: Any, x: torch.Tensor) -> torch.Tensor:
+    for layer in layers:
+        x = F.silu(F.conv1d(x, layer.weight, layer.bias, padding=1))
+    return x
 
 
 def _plain_rotation(z: torch.Tensor, model: SegmentNT) -> torch.Tensor:

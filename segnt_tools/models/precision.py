@@ -16,7 +16,8 @@ class FullPrecisionLinear(nn.Linear):
 
 def weight_type(layer: nn.Module) -> torch.dtype:
     """The type that a layer's input has to have."""
-    return next(layer.parameters()).dtype
+    weight = getattr(layer, "weight", None)
+    return next(layer.parameters()).dtype if weight is None else weight.dtype
 
 
 def set_weight_types(

@@ -18,6 +18,7 @@ from segnt_tools.models.architectures import build
 from segnt_tools.models.card import AUTO_MODEL, CARD_FILE, Card
 from segnt_tools.models.checkpoints import open_checkpoint
 from segnt_tools.models.interface import SegmentationModel
+from segnt_tools.models.packing import pack_linear_layers
 from segnt_tools.models.uninitialised import Uninitialised
 
 PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
@@ -99,7 +100,7 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
 
 
 def load_model(name_or_folder: str | Path, device: str = "auto", precision: str = "auto") -> LoadedModel:
-    """Load a checkpoint onto a device, in evaluation mode.
+    """Load a checkpoint onto a device, for inference only: on a CPU its linear layers are packed.
 
     Args:
         name_or_folder: name of an embedded or installed model, or a checkpoint folder.
@@ -120,6 +121,8 @@ def load_model(name_or_folder: str | Path, device: str = "auto", precision: str 
     model.eval().requires_grad_(False)
     model.set_precision(dtype)
     model.to(chosen_device)
+    if chosen_device.type == "cpu":
+        pack_linear_layers(model)
     return LoadedModel(model, chosen_device, dtype, checkpoint_fingerprint(folder))
 
 
@@ -164,10 +167,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The arithmetic of an option value; `auto` is bfloat16 where it is fast: on GPUs and on CPUs with matrix tiles.
-
-    AVX512-BF16 alone is not enough: there the convolutions of the embedded model are slower than in float32.
-    """
+    """The arithmetic of an option value; `auto` is bfloat16 where it is fast: on GPUs and on some CPUs."""
     if precision != "auto":
         return PRECISIONS[precision]
     if device.type == "cuda":
