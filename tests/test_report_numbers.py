@@ -299,6 +299,20 @@ def test_a_model_that_does_not_fit_is_told_by_several_odd_measures(tmp_path: Pat
     assert _judged(tmp_path, 5, CARD | {"expectations": odd | {"median_cds": 2000}}).level is not Level.BAD
 
 
+def test_an_assembly_in_pieces_is_pointed_out(tmp_path: Path) -> None:
+    from segnt_tools.report.runs import gather
+    from segnt_tools.report.verdict import judge
+
+    for length, level in ((2_000, Level.NOTICE), (50_000, Level.GOOD)):
+        write_contigs(tmp_path, {f"c{i}": length for i in range(30)})
+        verdict = judge(gather(RunFolder.open(tmp_path, "run"), None, None))
+        (found,) = (one for one in verdict.checks if one.name == "Contiguity")
+        assert found.level is level
+        assert bases(length) in found.finding
+    write_contigs(tmp_path, {"plasmid": 2_000})
+    assert "Contiguity" not in {one.name for one in judge(gather(RunFolder.open(tmp_path, "run"), None, None)).checks}
+
+
 def test_a_card_without_expectations_is_said(tmp_path: Path) -> None:
     found = _judged(tmp_path, 100)
     assert found.level is Level.UNKNOWN

@@ -283,6 +283,7 @@ def test_many_regions_do_not_break_the_size(demo: Path, tmp_path: Path) -> None:
 
 
 def test_several_runs_stand_side_by_side(demo: Path, tmp_path: Path) -> None:
+    evaluate(demo)
     bare = tmp_path / "other" / "run"
     bare.mkdir(parents=True)
     shutil.copy(demo / "genes.gff3", bare)
@@ -293,6 +294,7 @@ def test_several_runs_stand_side_by_side(demo: Path, tmp_path: Path) -> None:
     comparison = section_of(text, "comparison")
     assert "other/run" in comparison
     assert comparison.count("<svg") >= 7
+    assert "Gene finding, F1 of coding parts" in comparison
     for prefix in ("r1-", "r2-", "r3-"):
         for name in SECTIONS:
             section_of(text, name, prefix)
@@ -509,9 +511,12 @@ def test_chromium_shows_20_000_contigs_of_a_real_genome(genomes: Path, tmp_path:
     fasta = _write_contigs(tmp_path / "contigs.fa", sequences)
     with Assembly.open(fasta) as genome:
         run = write_run(tmp_path / "run", scored(genes), dict(genome.lengths), genome=genome, tracks=False)
-    write_report([run], tmp_path / "report.html", genome=fasta)
+    values = write_report([run], tmp_path / "report.html", genome=fasta)
     text = check(tmp_path / "report.html")
     assert len(text) < 1_500_000
+    assert "Contiguity" in {
+        one["name"] for one in values["runs"][0]["verdict"]["checks"] if one["level"] == "look here"
+    }
     found, log = _open_in_chromium(tmp_path / "report.html", tmp_path)
     _assert_filled(found, log)
 

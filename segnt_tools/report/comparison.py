@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from segnt_tools.report.charts import cumulative
+from segnt_tools.report.evaluation import gene_f1
 from segnt_tools.report.markup import Html, absent, grid, html, link, table
 from segnt_tools.report.runs import Run, model_of
 from segnt_tools.report.sections import CLASSES, SYMBOLS, Place, gene_charts, phase_chart
@@ -41,6 +42,7 @@ def _comparison(
             rows.append((label, *texts))
     yield table("Numbers of all runs", ("What", *(run.name for run in runs)), rows, numeric=range(1, len(runs) + 1))
     yield from _element_counts(runs)
+    yield from _evaluations(runs)
     inner = replace(place, level=place.level)
     assemblies = {run.name: run.assembly.descending for run in runs if run.assembly and run.assembly.contigs}
     charts = []
@@ -53,6 +55,29 @@ def _comparison(
     else:
         yield absent("No run has gene models.")
     yield grid(charts)
+
+
+def _evaluations(runs: Sequence[Run]) -> Iterator[str]:
+    """F1 of every run that was evaluated, with what it was compared with."""
+    found = [gene_f1(run) for run in runs]
+    levels = list(dict.fromkeys(level for values in found for level in values))
+    if not levels:
+        return
+    rows = [
+        (level.replace("_", " "), *(f"{values[level]:.3f}" if level in values else "\N{EN DASH}" for values in found))
+        for level in levels
+    ]
+    truths = (
+        "\N{EN DASH}" if not one else str(run.folder.evaluation.get("truth", ""))
+        for run, one in zip(runs, found, strict=True)
+    )
+    rows.insert(0, ("compared with", *truths))
+    yield table(
+        "Gene finding, F1 of coding parts",
+        ("Level", *(run.name for run in runs)),
+        rows,
+        numeric=range(1, len(runs) + 1),
+    )
 
 
 def _element_counts(runs: Sequence[Run]) -> Iterator[str]:

@@ -48,6 +48,16 @@ def _evaluation(run: Run, place: Place) -> Iterator[str]:
         yield listed(notes)
 
 
+def gene_f1(run: Run) -> dict[str, float]:
+    """F1 of coding parts by level, of the first prediction with gene models that the run's evaluation scored."""
+    for one in run.folder.evaluation.get("predictions", []):
+        levels = mapping(mapping(mapping(one).get("genes")).get("cds"))
+        if levels:
+            scores = {level: mapping(found).get("f1") for level, found in levels.items()}
+            return {level: float(value) for level, value in scores.items() if isinstance(value, int | float)}
+    return {}
+
+
 def _genes(predictions: list[dict[str, Any]], place: Place) -> Iterator[str]:
     for view in dict.fromkeys(view for one in predictions for view in mapping(one.get("genes"))):
         scored = {str(one.get("name")): mapping(mapping(one.get("genes")).get(view)) for one in predictions}

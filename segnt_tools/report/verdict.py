@@ -68,6 +68,8 @@ _SCORE = (0.7, 0.4)
 _CANONICAL = (0.95, 0.8)
 _PARTIAL = (0.2, 0.5)
 _AGREEMENT = (0.6, 0.2)
+# Of so many contigs or more, half of the bases should lie in contigs that hold some whole genes.
+_SCATTERED, _CONTIGUOUS = 20, 10_000
 # So many measures outside what is usual for the clade say that the model does not fit the assembly.
 _UNUSUAL = 3
 # Calls of regions (not of sites) whose median is shorter than this many bases are pieces of what they should be.
@@ -165,6 +167,18 @@ def _assembly_checks(run: Run) -> Iterator[Check]:
         finding += f"; {plural(skipped, 'contig was', 'contigs were')} skipped ({reasons})"
     advice = "Lower --min-length if the short contigs matter." if skipped else ""
     yield Check("Contigs used", _below(share, _USED), finding + ".", advice if share < _USED[0] else "")
+    if assembly.contigs >= _SCATTERED:
+        n50 = assembly.n_statistic(0.5)[0]
+        broken = n50 < _CONTIGUOUS
+        yield Check(
+            "Contiguity",
+            Level.NOTICE if broken else Level.GOOD,
+            f"Half of all bases lie in contigs of at least {written(n50, Unit.BASES)}.",
+            "Genes at the ends of contigs are cut or missed, and counts of genes and exons mislead: a more contiguous "
+            "assembly helps most."
+            if broken
+            else "",
+        )
     if assembly.known_bases is not None and assembly.bases_used:
         known = assembly.known_bases / assembly.bases_used
         level = Level.NOTICE if known < 0.8 else Level.GOOD
