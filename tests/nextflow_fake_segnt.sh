@@ -1,6 +1,7 @@
 #!/bin/bash
 # A pretended segnt for tests of the workflow's machinery: writes what the next step needs, in no time.
 # FAKE_FAIL="SHARD STATUS TIMES": predicting that shard ends with that status that many times. FAKE_LOG: what was called.
+# FAKE_TABLE: a shard table to hand out. FAKE_MODELS: the JSON that `models list` answers with.
 set -euo pipefail
 log() { [[ -z ${FAKE_LOG:-} ]] || echo "$*" >> "$FAKE_LOG"; }
 value_of() {
@@ -19,10 +20,12 @@ report() {
 out=$(value_of --out "$@")
 case $1 in
     --version) echo "segnt_tools 0.1.0" ;;
+    models) cp "${FAKE_MODELS:?}" "$(value_of --json "$@")" ;;
     preprocess)
         mkdir -p "$out"
         for file in assembly.fa.gz assembly.fa.gz.fai assembly.fa.gz.gzi contigs.tsv gaps.bed softmasked.bed; do : > "$out/$file"; done
         echo '{}' > "$out/preprocess.json"
+        [[ -z ${FAKE_TABLE:-} ]] || { cp "$FAKE_TABLE" "$out/shards.tsv"; exit 0; }
         {
             printf '#shard\tgroup\tcontig\tstart\tend\n'
             for ((i = 1; i <= ${FAKE_SHARDS:-3}; i++)); do printf '%s\t%s\tc%s\t0\t1000\n' "$i" "$i" "$i"; done

@@ -93,6 +93,7 @@ class Nextflow:
         env = {**os.environ, "NXF_HOME": str(self.home), "NXF_ANSI_LOG": "false", **(extra or {})}
         env["PATH"] = os.pathsep.join([*path, env["PATH"]])
         env.setdefault("OMP_NUM_THREADS", "1")
+        env.setdefault("NUMBA_CACHE_DIR", str(self.home / "numba"))  # compiled once for all runs of the session
         return env
 
     def command(self, *arguments: str, folder: Path, env: Mapping[str, str] | None = None) -> Run:
@@ -109,11 +110,12 @@ class Nextflow:
         )
         return Run(folder, done.returncode, done.stdout)
 
-    def run(self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None) -> Run:
+    def run(
+        self, folder: Path, *arguments: str, env: Mapping[str, str] | None = None, pipeline: Path = PIPELINE
+    ) -> Run:
         """Run the pipeline in a folder, with results/ in it."""
-        return self.command(
-            "run", str(PIPELINE), "-ansi-log", "false", "--outdir", "results", *arguments, folder=folder, env=env
-        )
+        fixed = ("run", str(pipeline / "main.nf"), "-ansi-log", "false", "--outdir", "results")
+        return self.command(*fixed, *arguments, folder=folder, env=env)
 
     def run_and_kill(self, folder: Path, *arguments: str, after: str, env: Mapping[str, str] | None = None) -> None:
         """Run the pipeline and end it and all its tasks with SIGKILL once a line with this text is printed."""
@@ -134,6 +136,22 @@ class Nextflow:
                 time.sleep(0.2)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def workflow_tests(nextflow: Nextflow, tag: str, scratch: Path) -> None:
+    """Run the pipeline's own pytest-workflow tests with a tag, in copies that stay in a scratch folder."""
+    pytest.importorskip("pytest_workflow")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--tag", tag, "--keep-workflow-wd", "--basetemp", str(scratch)],
+        cwd=PIPELINE,
+        env=nextflow.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=RUN_SECONDS,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert " passed" in done.stdout
 
 
 def tiny_sheet(folder: Path) -> Path:

@@ -11,17 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from pipeline_runs import PIPELINE, Nextflow, tiny_sheet
+from pipeline_runs import PIPELINE, Nextflow, tiny_sheet, workflow_tests
 
 pytest_plugins = ("pipeline_fixtures",)
 pytestmark = [pytest.mark.nextflow, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-@pytest.mark.parametrize("parser", ["v1", "v2"])
-def test_stub_run(nextflow: Nextflow, tmp_path: Path, parser: str):
-    run = nextflow.run(
-        tmp_path, "-profile", "test", "-stub-run", env=nextflow.environment({"NXF_SYNTAX_PARSER": parser})
-    )
+def test_stub_run_with_the_strict_parser(nextflow: Nextflow, tmp_path: Path):
+    """The usual parser reads everything in the other tests."""
+    run = nextflow.run(tmp_path, "-profile", "test", "-stub-run", env=nextflow.environment({"NXF_SYNTAX_PARSER": "v2"}))
     assert run.status == 0, run.output
     for name in ("genes.gff3", "elements.gff3", "elements.bed", "proteins.fa", "report.html", "tracks.json"):
         assert (run.results / "thaliana" / name).is_file()
@@ -50,10 +48,14 @@ def pretend(nextflow: Nextflow, fake_segnt: Path, folder: Path, *arguments: str,
     )
 
 
-def test_out_of_memory_is_tried_again_with_a_smaller_batch(nextflow, fake_segnt, tmp_path):
-    run = pretend(nextflow, fake_segnt, tmp_path, FAKE_FAIL="2 3 1")
+def test_out_of_memory_is_tried_again_with_a_smaller_batch_and_more_memory(nextflow, fake_segnt, tmp_path):
+    config = tmp_path / "large.config"
+    config.write_text("process.resourceLimits = [cpus: 1, memory: 64.GB]\nexecutor.memory = 64.GB\n", encoding="utf-8")
+    run = pretend(nextflow, fake_segnt, tmp_path, "-c", str(config), FAKE_FAIL="2 3 1")
     assert run.status == 0, run.output
     assert run.states("SEGNT_PREDICT") == ["COMPLETED", "COMPLETED", "COMPLETED", "FAILED"]
+    tried = [(task["attempt"], task["memory"]) for task in run.tasks() if task["name"].endswith("PREDICT (tiny 2/3)")]
+    assert tried == [("1", "8 GB"), ("2", "16 GB")]
     calls = [line for line in (tmp_path / "calls.log").read_text().splitlines() if line.startswith("start 2")]
     assert [re.search(r"batch=(\d*)", call)[1] for call in calls] == ["", "2"]
 
@@ -67,6 +69,53 @@ def test_a_failure_that_stays_is_reported_and_the_others_finish(nextflow, fake_s
     again = pretend(nextflow, fake_segnt, tmp_path, "-resume")
     assert again.status == 0, again.output
     assert again.states("SEGNT_PREDICT") == ["CACHED", "CACHED", "COMPLETED"]
+
+
+def test_a_changed_model_inside_the_package_is_predicted_anew(nextflow, fake_segnt, tmp_path):
+    card = tmp_path / "plant/card.json"
+    card.parent.mkdir()
+    card.write_text('{"sha256": "1"}', encoding="utf-8")
+    models = [
+        {"name": "plant", "place": "embedded", "where": str(card.parent)},
+        {"name": "segment_nt", "place": "not installed", "where": "https://example.org"},
+    ]
+    listed = tmp_path / "models.json"
+    listed.write_text(json.dumps({"models": models}), encoding="utf-8")
+    first = pretend(nextflow, fake_segnt, tmp_path, FAKE_MODELS=str(listed))
+    assert first.status == 0, first.output
+    card.write_text('{"sha256": "2"}', encoding="utf-8")
+    again = pretend(nextflow, fake_segnt, tmp_path, "-resume", FAKE_MODELS=str(listed))
+    assert again.status == 0, again.output
+    assert again.states("SEGNT_PREPROCESS") == ["CACHED"]
+    assert again.states("SEGNT_PREDICT") == ["COMPLETED"] * 3
+    unknown = pretend(nextflow, fake_segnt, tmp_path, "--model", "segment_nt", FAKE_MODELS=str(listed))
+    assert unknown.status != 0
+    assert "unknown model 'segment_nt': none of auto, plant" in unknown.output
+    assert "Submitted process" not in unknown.output
+
+
+def test_many_contigs_make_balanced_shards_and_few_tasks(nextflow, fake_segnt, tmp_path):
+    contigs, length, shard_size = 100_000, 60, 1_000_000
+    fasta = tmp_path / "many.fa"
+    fasta.write_text("".join(f">c{i}\n{'ACGT' * (length // 4)}\n" for i in range(contigs)), encoding="utf-8")
+    segnt = Path(sys.executable).parent / "segnt"
+    prepared = tmp_path / "prepared"
+    options = ["--out", str(prepared), "--shard-size", str(shard_size)]
+    subprocess.run([segnt, "preprocess", str(fasta), *options], check=True, timeout=300)
+    table = prepared / "shards.tsv"
+    rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    assert len(rows) == contigs
+    bases: dict[str, int] = {}
+    for shard, _, _, start, end in rows:
+        bases[shard] = bases.get(shard, 0) + int(end) - int(start)
+    assert len(bases) == contigs * length // shard_size
+    assert max(bases.values()) - min(bases.values()) <= length
+    run = pretend(nextflow, fake_segnt, tmp_path, FAKE_TABLE=str(table))
+    assert run.status == 0, run.output
+    groups = len({row[1] for row in rows})
+    assert len(run.states("SEGNT_PREDICT")) == len(bases)
+    others = ("PREPROCESS", "MERGEGENES", "MERGEELEMENTS", "MERGEBED", "TRACKS", "REPORT")
+    assert len(run.tasks()) == len(bases) + 2 * groups + len(others)
 
 
 def test_bad_input_is_not_tried_again(nextflow, fake_segnt, tmp_path):
@@ -112,22 +161,24 @@ def rendered(nextflow: Nextflow, folder: Path, *profiles: str) -> dict:
 
 
 def test_cluster_profiles_render(nextflow: Nextflow, tmp_path: Path):
-    for profile in ("awsbatch", "k8s", "slurm"):
-        config = rendered(nextflow, tmp_path, "test", "gpu", profile)
+    configs = {name: rendered(nextflow, tmp_path, "test", "gpu", name) for name in ("awsbatch", "k8s", "slurm")}
+    for profile, config in configs.items():
         process = config["process"]
         assert process["executor"] == profile
         gpu = process["withLabel:process_gpu"]
         assert "accelerator" in gpu
         assert gpu.get("maxForks") is None, "the queue limits GPU tasks, not this machine's number of GPUs"
         assert gpu.get("beforeScript") is None
-    assert "--gres=gpu:" in json.dumps(rendered(nextflow, tmp_path, "gpu", "slurm"))
-    assert rendered(nextflow, tmp_path, "awsbatch")["docker"]["enabled"] is True
+    assert "--gres=gpu:" in json.dumps(configs["slurm"])
+    assert configs["awsbatch"]["docker"]["enabled"] is True
+    assert "nvidia.com/gpu" in json.dumps(configs["k8s"])
 
 
 FAKE_APPTAINER = """#!/bin/bash
-# Records how it was called; pull makes the file, exec runs the command that follows the image.
-echo "$*" >> "$FAKE_APPTAINER_LOG"
-if [[ $1 == pull ]]; then for file in "$@"; do [[ $file != *.img ]] || : > "$file"; done; exit 0; fi
+# Records how it was called, beside itself, since Nextflow starts containers with an empty environment. pull makes the
+# file (named *.img.pulling.TIME), exec runs what follows the image.
+echo "$*" >> "$(dirname "$0")/apptainer.log"
+if [[ $1 == pull ]]; then for file in "$@"; do [[ $file != *.img* ]] || : > "$file"; done; exit 0; fi
 while (($#)) && [[ $1 != *.img ]]; do shift; done
 shift
 exec "$@"
@@ -141,43 +192,20 @@ def test_apptainer_gives_the_gpu_to_predict_only(nextflow, fake_segnt, tmp_path)
     (folder / "apptainer").chmod(0o755)
     for name in ("segnt", "python3"):
         shutil.copy(fake_segnt / name, folder / name)
-    log = tmp_path / "apptainer.log"
-    env = nextflow.environment({"FAKE_APPTAINER_LOG": str(log), "FAKE_SHARDS": "1"}, first_on_path=folder)
     sheet = tiny_sheet(tmp_path)
+    env = nextflow.environment(first_on_path=folder)
     run = nextflow.run(tmp_path, "-profile", "apptainer,gpu", "--input", str(sheet), env=env)
     assert run.status == 0, run.output
-    calls = log.read_text().splitlines()
+    calls = (folder / "apptainer.log").read_text().splitlines()
     pulled = [call for call in calls if call.startswith("pull")]
     assert any("docker://ghcr.io/segnt-tools/segnt_tools:0.1.0-cpu" in call for call in pulled)
     assert any("docker://ghcr.io/segnt-tools/segnt_tools:0.1.0-cuda" in call for call in pulled)
     executed = [call for call in calls if call.startswith("exec")]
     assert len(executed) == len(run.tasks())
     assert {("--nv" in call, "0.1.0-cuda" in call) for call in executed} == {(False, False), (True, True)}
-    assert sum("--nv" in call for call in executed) == 1
+    assert sum("--nv" in call for call in executed) == len(run.states("SEGNT_PREDICT"))
 
 
 def test_workflow_tests_in_the_pipeline(nextflow: Nextflow, tmp_path: Path):
-    """The pipeline's own pytest-workflow files, stubs and samplesheets; the real ones are in test_nextflow_runs.py."""
-    pytest.importorskip("pytest_workflow")
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "--tag",
-            "stub",
-            "--tag",
-            "samplesheet",
-            "--basetemp",
-            str(tmp_path / "w"),
-        ],
-        cwd=PIPELINE,
-        env=nextflow.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1500,
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout
+    """The pipeline's own pytest-workflow files, stubs and samplesheets; the real run is in test_nextflow_runs.py."""
+    workflow_tests(nextflow, "quick", tmp_path / "w")

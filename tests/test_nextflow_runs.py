@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pipeline_runs import ROOT, Nextflow, Run, engines, skip_or_fail, tiny_sheet
+from pipeline_runs import ROOT, Nextflow, Run, engines, skip_or_fail, tiny_sheet, workflow_tests
 
 pytest_plugins = ("pipeline_fixtures",)
 pytestmark = [pytest.mark.nextflow, pytest.mark.slow, pytest.mark.timeout(3600)]
@@ -22,10 +22,11 @@ BASE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
 
 @pytest.fixture(scope="session")
 def finished(nextflow: Nextflow, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The test profile, run from end to end with five shards an assembly."""
-    run = nextflow.run(tmp_path_factory.mktemp("finished"), "-profile", "test", "--shards", "5")
-    assert run.status == 0, run.output
-    return run
+    """The test profile run from end to end by the pipeline's own pytest-workflow file, in a copy of the pipeline."""
+    scratch = tmp_path_factory.mktemp("finished") / "w"
+    workflow_tests(nextflow, "real", scratch)
+    folder = scratch / "test_profile"
+    return Run(folder, 0, (folder / "log.out").read_text(encoding="utf-8"))
 
 
 def text(run: Run, name: str) -> str:
@@ -48,7 +49,7 @@ def test_results_are_complete_and_valid(finished: Run):
         assert "\tCDS\t" in text(finished, f"{sample}/genes.gff3")
         multiqc = json.loads(text(finished, f"multiqc/{sample}_mqc.json"))
         assert sample in json.dumps(multiqc)
-    assert len(finished.states("SEGNT_PREDICT")) == 10
+    assert len(finished.states("SEGNT_PREDICT")) == 5 + 3
 
 
 def test_existing_annotation_stays_and_reference_is_scored(finished: Run):
@@ -77,13 +78,15 @@ def test_proteins_are_those_of_the_merged_genes(finished: Run):
 
 def test_resume_repeats_nothing(finished: Run, nextflow: Nextflow):
     before = {name: text(finished, f"thaliana/{name}") for name in COMPARED}
-    again = nextflow.run(finished.folder, "-profile", "test", "--shards", "5", "-resume")
+    again = nextflow.run(finished.folder, "-profile", "test", "-resume", pipeline=finished.folder)
     assert again.status == 0, again.output
     assert {task["status"] for task in again.tasks()} == {"CACHED"}
     assert before == {name: text(again, f"thaliana/{name}") for name in COMPARED}
 
 
-def test_killed_run_resumes_and_one_shard_gives_what_five_give(finished: Run, nextflow: Nextflow, tmp_path: Path):
+def test_killed_run_resumes_and_one_shard_gives_what_five_and_three_give(
+    finished: Run, nextflow: Nextflow, tmp_path: Path
+):
     arguments = ("-profile", "test", "--shards", "1")
     nextflow.run_and_kill(tmp_path, *arguments, after="SEGNT_CALLGENES")
     assert not (tmp_path / "results/thaliana/genes.gff3").exists()
@@ -152,6 +155,7 @@ def test_run_in_containers(image, mounts: list[str], nextflow: Nextflow, tmp_pat
     sheet = tiny_sheet(tmp_path)
     hide_segnt = {name: value for name, value in image.env.items() if name != "PATH"}
     env = nextflow.environment(hide_segnt)
+    del env["NUMBA_CACHE_DIR"]  # as users have it: the tasks share what one of them compiled
     arguments = ("-profile", "podman", "--registry", "localhost", "--input", str(sheet), "--shards", "2")
     run = nextflow.run(tmp_path, *arguments, "-c", str(config), env=env)
     assert run.status == 0, run.output
@@ -159,7 +163,8 @@ def test_run_in_containers(image, mounts: list[str], nextflow: Nextflow, tmp_pat
     scripts = run.command_runs("SEGNT_PREDICT")
     assert len(scripts) == 2
     assert all("podman run" in script and "segnt-tools/segnt_tools:0.1.0-cpu" in script for script in scripts)
-    assert all(float(task["peak_rss"].split()[0]) > 0 for task in run.tasks() if task["name"].find("PREDICT") > 0)
+    assert all(float(task["peak_rss"].split()[0]) > 0 for task in run.tasks() if "PREDICT" in task["name"])
+    assert list((tmp_path / "work/numba").rglob("*.nbi")), "compiled kernels outlive the container"
 
 
 FAST_SLURM = """
@@ -211,6 +216,28 @@ def wait_for_jobs(env: dict[str, str], seconds: float) -> None:
     while subprocess.run(["squeue", "-h"], env=env, capture_output=True, text=True, check=True).stdout.strip():
         assert time.monotonic() < deadline
         time.sleep(1)
+
+
+def test_preempted_job_of_the_array_is_queued_again(slurm, fake_segnt: Path, nextflow: Nextflow, tmp_path: Path):
+    """A job that gets SIGTERM, as at the end of its time, ends its segnt, goes back into the queue and is finished."""
+    tiny_sheet(tmp_path)
+    env = nextflow.environment({k: v for k, v in slurm.items() if k != "PATH"}, first_on_path=fake_segnt)
+    log = tmp_path / "calls.log"
+    env |= {"FAKE_LOG": str(log), "FAKE_SHARDS": "1", "FAKE_SECONDS": "10"}
+    env |= {"SEGNT_SBATCH_OPTIONS": "--cpus-per-task=1 --mem=500M"}
+    command = ["bash", str(ROOT / "containers/hpc/submit.sh"), str(tmp_path / "tiny.fa"), str(tmp_path / "run")]
+    said = subprocess.run(command, env=env, check=True, timeout=120, capture_output=True, text=True).stdout
+    job = said.split("job ")[1].split(",")[0]
+    deadline = time.monotonic() + 120
+    while not log.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    subprocess.run(["scancel", "--batch", "--signal=TERM", f"{job}_1"], env=env, check=True, timeout=60)
+    wait_for_jobs(env, 180)
+    predict_log = (tmp_path / "run/logs/predict_1.log").read_text()
+    assert "queued again" in predict_log
+    assert [line.split()[0] for line in log.read_text().splitlines()] == ["start", "start", "end"], predict_log
+    assert (tmp_path / "run/report.html").exists(), predict_log
 
 
 def test_array_without_nextflow(slurm, fake_segnt: Path, nextflow: Nextflow, tmp_path: Path):

@@ -176,13 +176,14 @@ def nfcore_lint(pipeline: Path, scratch: Path, nextflow: Path) -> tuple[int, str
 
 # --- Slurm ------------------------------------------------------------------------------------------------------------
 
+# A job that is queued again waits until its credential has expired: two minutes, if nothing is said.
 SLURM_CONF = """\
 ClusterName=segnt
 SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/s
+AuthInfo=socket={folder}/munge/s,cred_expire=3
 SlurmctldPort={ports[0]}
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n

@@ -14,7 +14,7 @@ include { shard_rows       } from '../subworkflows/local/utils_segnt/shards'
 
 workflow SEGNT {
     take:
-    samples // channel: [ meta, [fasta, model, annotation, reference] ]; what is not given is []
+    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference] ]; a file that is not given is []
 
     main:
     SEGNT_PREPROCESS(samples.map { meta, files -> [meta, files.fasta] })
@@ -25,7 +25,7 @@ workflow SEGNT {
         .join(samples)
         .map { meta, assembly, table, files -> [meta + [bases: bases_of(shard_rows(table))], assembly, table, files] }
 
-    PREDICT_SHARDS(prepared.map { meta, assembly, table, files -> [meta, assembly, table, files.model] })
+    PREDICT_SHARDS(prepared.map { meta, assembly, table, files -> [meta, assembly, table, files.model, files.fingerprint] })
     CALL_FEATURES(
         PREDICT_SHARDS.out.groups,
         prepared.map { meta, assembly, _table, files -> [meta, assembly, files.annotation] },

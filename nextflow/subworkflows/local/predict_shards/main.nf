@@ -10,12 +10,12 @@ include { sample_of     } from '../utils_segnt/shards'
 
 workflow PREDICT_SHARDS {
     take:
-    assemblies // channel: [ meta, assembly folder, shards.tsv, checkpoint folder or [] ]
+    assemblies // channel: [ meta, assembly folder, shards.tsv, checkpoint folder or [], fingerprint of the model ]
 
     main:
     SEGNT_PREDICT(
-        assemblies.flatMap { meta, assembly, table, model ->
-            read_shards(table).collect { shard -> [meta + shard, assembly, model] }
+        assemblies.flatMap { meta, assembly, table, model, fingerprint ->
+            read_shards(table).collect { shard -> [meta + shard, assembly, model, fingerprint] }
         }
     )
 

@@ -3,6 +3,8 @@
  * No plugin and no task is needed for it, so that a mistake costs seconds, on a laptop without internet as on a cluster.
  */
 
+include { named_models } from './models'
+
 workflow PIPELINE_START {
     take:
     given // map: all parameters
@@ -19,11 +21,11 @@ workflow PIPELINE_START {
         error("${workflow.manifest.name} cannot start:\n  * ${problems.join('\n  * ')}\nSee docs/usage.md.")
     }
     samples = channel.fromList(
-        read_samplesheet(file(given.input), given.model, given.models_dir, embedded_models())
+        read_samplesheet(file(given.input), given.model, given.models_dir, named_models())
     )
 
     emit:
-    samples // channel: [ meta, [fasta, model, annotation, reference] ]
+    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference] ]
 }
 
 workflow PIPELINE_COMPLETION {
@@ -70,16 +72,11 @@ def genetic_codes() {
     return (1..6) + (9..16) + (21..33)
 }
 
-// Names of the models that are inside the package.
-def embedded_models() {
-    return file("${projectDir}/assets/embedded_models.txt").readLines().findAll { line -> line && !line.startsWith('#') }
-}
-
 /*
  * The rows of a samplesheet as [meta, files]; ends the run with one message that lists every mistake.
  * Relative paths in the sheet are relative to the sheet.
  */
-def read_samplesheet(sheet, default_model, models_dir, embedded) {
+def read_samplesheet(sheet, default_model, models_dir, models) {
     def lines = sheet_lines(sheet)
     def separator = lines[0].contains('\t') ? '\t' : ','
     def header = lines[0].split(separator, -1).collect { cell -> unquoted(cell) }
@@ -102,8 +99,7 @@ def read_samplesheet(sheet, default_model, models_dir, embedded) {
                     fasta: sheet_file(sheet, row, 'fasta', where, wrong),
                     annotation: sheet_file(sheet, row, 'annotation', where, wrong),
                     reference: sheet_file(sheet, row, 'reference', where, wrong),
-                    model: sheet_model(sheet, row.model ?: default_model, models_dir, embedded, where, wrong),
-                ]
+                ] + sheet_model(sheet, row.model ?: default_model, models_dir, models, where, wrong)
                 def code = row.genetic_code // empty: the one of the model's card
                 if (code && !(code in genetic_codes().collect { number -> "${number}".toString() })) {
                     wrong << "${where}: genetic_code '${code}' is not a number of NCBI's table of genetic codes"
@@ -199,21 +195,21 @@ def sheet_file(sheet, row, column, where, problems) {
     return path
 }
 
-// The checkpoint folder of a model, or [] for a model inside the package.
-def sheet_model(sheet, name, models_dir, embedded, where, problems) {
+// The checkpoint folder of a model ([] for one inside the package) and its fingerprint ('' where the folder says it all).
+def sheet_model(sheet, name, models_dir, models, where, problems) {
     if (models_dir && file("${models_dir}/${name}").isDirectory()) {
-        return file("${models_dir}/${name}")
+        return [model: file("${models_dir}/${name}"), fingerprint: '']
     }
-    if (name in embedded) {
-        return []
+    if (name in models) {
+        return [model: models[name].folder, fingerprint: models[name].fingerprint]
     }
     def folder = beside(sheet, name)
     if (name.contains('/') && folder.isDirectory()) {
-        return folder
+        return [model: folder, fingerprint: '']
     }
     def own = models_dir ? ", no folder of --models_dir ${models_dir}" : ''
-    problems << "${where}: unknown model '${name}': not one of the package (${embedded.join(', ')})${own}, and no checkpoint folder (looked for ${folder})".toString()
-    return []
+    problems << "${where}: unknown model '${name}': none of ${models.keySet().sort().join(', ')}${own}, and no checkpoint folder (looked for ${folder})".toString()
+    return [model: [], fingerprint: '']
 }
 
 // A path of the sheet: absolute and remote ones as they are, others relative to the sheet.

@@ -7,8 +7,9 @@ process SEGNT_PREDICT {
     container "segnt-tools/segnt_tools:${task.accelerator ? '0.1.0-cuda' : '0.1.0-cpu'}"
 
     input:
-    // model: a checkpoint folder, or [] where meta.model names a model inside the package
-    tuple val(meta), path(assembly), path(model, stageAs: 'model/*')
+    // model: a checkpoint folder, or [] where meta.model names a model inside the package. fingerprint: of such a model;
+    // the script has no use for it, but a task with another fingerprint is another task to -resume
+    tuple val(meta), path(assembly), path(model, stageAs: 'model/*'), val(fingerprint)
 
     output:
     tuple val(meta), path("${prefix}/tracks/*.h5")  , emit: tracks
