@@ -12,8 +12,9 @@ bases on either side of a base and gives probabilities of `neither`, `acceptor` 
 of an exon on the strand it reads, which is where `segnt labels` puts splice sites by default. The mean over the chosen
 models is written for each strand; evaluate joins the strands where the truth does not tell them apart.
 
-OpenSpliceAI (PyPI openspliceai) is a PyTorch twin whose weights are in its repository, and Pangolin is not on PyPI;
-their scores can be given to `segnt evaluate` in the same way: one bigWig, bedGraph or npz a track.
+OpenSpliceAI (PyPI openspliceai) is a PyTorch twin whose weights are in its repository; Pangolin's are in its own, and
+PyPI's bipangolin, which writes bedGraphs, downloads them from there. Their scores can be given to `segnt evaluate` in
+the same way: one bigWig, bedGraph or npz a track.
 """
 
 from __future__ import annotations

@@ -220,6 +220,16 @@ def test_an_annotation_against_itself(case):
     assert {mcc[name] for name in ("exon", "intron", "splice_donor", "splice_acceptor", "5UTR", "3UTR", "CDS")} == {1.0}
 
 
+def test_a_truth_of_coding_parts_says_nothing_of_whole_exons(case):
+    path, bare = case.folder / "genes.gff3", case.folder / "bare.gff3"
+    path.write_text(GENES)
+    bare.write_text("".join(line + "\n" for line in GENES.splitlines() if "\texon\t" not in line))
+    result = case.evaluate(path, "--truth", bare)["predictions"][0]
+    assert list(result["genes"]) == ["cds"]
+    assert "whole exons were not compared" in result["notes"][-1]
+    assert list(case.evaluate(bare, "--truth", path)["predictions"][0]["genes"]) == ["cds", "exon"]
+
+
 def test_tracks_against_an_annotation(case):
     path = case.folder / "genes.gff3"
     path.write_text(GENES)

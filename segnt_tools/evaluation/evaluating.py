@@ -91,15 +91,20 @@ def _with_genes(
     results: Sequence[PredictionScores],
     regions: Mapping[str, Intervals],
 ) -> list[PredictionScores]:
+    coding_only = reference.counts.coding > 0 and not reference.knows_utrs
+    compared = VIEWS[:1] if coding_only else VIEWS
+    notes = ("the truth knows coding parts only: whole exons were not compared",) if coding_only else ()
     scored = []
     for one, result in zip(loaded, results, strict=True):
         if one.genes is None:
             scored.append(result)
             continue
-        views = tuple(compare_genes(reference.genes, one.genes, regions, view) for view in VIEWS)
+        views = tuple(compare_genes(reference.genes, one.genes, regions, view) for view in compared)
         errors = classify_genes(reference.genes, one.genes, regions)
         trust = trust_in_scores(reference.genes, one.genes, regions)
-        scored.append(replace(result, genes=views, gene_errors=errors, gene_scores=trust))
+        scored.append(
+            replace(result, genes=views, gene_errors=errors, gene_scores=trust, notes=(*result.notes, *notes))
+        )
     return scored
 
 
