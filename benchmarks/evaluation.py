@@ -32,6 +32,7 @@ ELEMENTS = (*SEGMENTNT_ELEMENTS[:8], *EXTENDED_ELEMENTS)
 def noisy_tracks(labels: Path, out: Path, seed: int = 0) -> tuple[str, int]:
     """Write logit codes around -4 (absent or masked) and +2 (present) with normal noise; returns the longest contig."""
     random = np.random.default_rng(seed)
+    calls = 0
     with TracksReader(labels) as reader:
         header = replace(reader.header, encoding=Encoding.LOGIT8, model="noise")
         pieces = [Piece(contig.name, 0, contig.length) for contig in reader.contigs]
@@ -41,8 +42,10 @@ def noisy_tracks(labels: Path, out: Path, seed: int = 0) -> tuple[str, int]:
                     end = min(start + BLOCK, piece.end)
                     present = reader.values(piece.contig, start, end) == 1
                     logit = np.where(present, 2.0, -4.0) + random.standard_normal(present.shape, dtype=np.float32) * 1.5
+                    calls += int((np.diff(logit >= 0, axis=1, prepend=False) & (logit >= 0)).sum())
                     codes = np.clip(np.rint((logit + 10) / 20 * STEPS) + 1, 1, STEPS + 1)
                     writer.write(codes.astype(np.uint8))
+    sys.stdout.write(f"{calls / 1e6:.2f} million calls\n")
     longest = max(pieces, key=lambda piece: piece.end)
     return longest.contig, longest.end
 
