@@ -16,6 +16,7 @@ from segnt_tools.errors import TracksError, UsageError
 from segnt_tools.quantisation import PROBABILITY_OF_CODE, code_at_least, quantise
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.shards import Piece
+from segnt_tools.tracks.bigwig import BigWigWriter
 from segnt_tools.tracks.export import Region
 from segnt_tools.tracks.file import Encoding, TracksHeader, TracksReader, tracks_writer
 
@@ -199,6 +200,75 @@ def test_bigwig_and_bedgraph_hold_what_the_tracks_hold(tmp_path: Path) -> None:
             _, start, end, value = line.split("\t")
             text[int(start) : int(end)] = float(value)
         assert np.allclose(text, found, equal_nan=True, atol=1e-6)
+
+
+def test_bigwig_of_thousands_of_contigs_and_blocks(tmp_path: Path) -> None:
+    """Trees of several levels; names in no order; contigs without values; one with many entries."""
+    random = np.random.default_rng(3)
+    contigs = [(f"c{random.integers(10**6)}_{i}", int(random.integers(1, 90))) for i in range(1500)]
+    contigs[700] = ("a long contig; with % and |", 1_500_000)
+    starts, ends, numbers, values = [], [], [], []
+    for number, (_, length) in enumerate(contigs):
+        if number % 7 == 3:
+            continue
+        borders = np.unique(np.concatenate(([0, length], random.integers(0, length, length // 2))))
+        kept = random.random(borders.size - 1) < 0.9
+        starts.append(borders[:-1][kept])
+        ends.append(borders[1:][kept])
+        numbers.append(np.full(kept.sum(), number))
+        values.append((random.integers(-50, 100, kept.sum()) / 100).astype(np.float32))
+    columns = [np.concatenate(column) for column in (numbers, starts, ends, values)]
+    assert columns[0].size > 2048 * 257  # blocks of the long contig alone need two levels of nodes
+    path = tmp_path / "a.bw"
+    with path.open("wb") as handle, BigWigWriter(handle, contigs) as writer:
+        for first in range(0, columns[0].size, 100_003):
+            writer.write(*(column[first : first + 100_003] for column in columns))
+    with pyBigWig.open(str(path)) as bigwig:
+        assert list(bigwig.chroms().items()) == contigs
+        for number, start, end, value in zip(numbers, starts, ends, values, strict=True):
+            if not number.size:
+                continue
+            name, length = contigs[number[0]]
+            assert bigwig.intervals(name) == tuple(zip(start.tolist(), end.tolist(), value.tolist(), strict=True))
+        assert bigwig.intervals(contigs[3][0]) is None
+        summary = bigwig.header()
+        assert summary["nBasesCovered"] == (columns[2] - columns[1]).sum()
+        assert summary["nLevels"] > 2
+        name, length = contigs[700]
+        whole = bigwig.values(name, 0, length, numpy=True)
+        bins = 64 * 4 * 4
+        for kind, exact in (("mean", np.nanmean), ("max", np.nanmax), ("min", np.nanmin)):
+            # Bins twice as wide as those of a zoom level, with the same borders: the zoom level answers, exactly.
+            found = bigwig.stats(name, 0, 200 * 2 * bins, nBins=200, type=kind)
+            expected = [exact(whole[i * 2 * bins : (i + 1) * 2 * bins]) for i in range(200)]
+            assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_bigwig_without_a_value(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.h5", [whole(CONTIGS[2])], np.full((3, 1000), -np.inf, dtype=np.float32))
+    assert run(["tracks", "export", "--format", "bigwig", "--out", str(tmp_path), str(path), "-q"]) == 0
+    with pyBigWig.open(str(tmp_path / "exon.plus.bw")) as bigwig:
+        assert bigwig.chroms() == {"c": 1000}
+        assert np.isnan(bigwig.values("c", 0, 1000)).all()
+
+
+def test_export_of_regions_that_overlap(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.h5", [whole(contig) for contig in CONTIGS], logits(601_007))
+    regions = ["c:11-30", "a:1-2", "c:21-50", "a:262,140-262,150"]
+    options = [word for region in regions for word in ("--region", region)]
+    for name in ("bigwig", "bedgraph"):
+        assert run(["tracks", "export", "--format", name, *options, "--out", str(tmp_path), str(path), "-q"]) == 0
+    with TracksReader(path) as reader, pyBigWig.open(str(tmp_path / "exon.plus.bw")) as bigwig:
+        for contig, start, end in (("c", 10, 50), ("a", 0, 2), ("a", 262_139, 262_150)):
+            known = reader.values(contig, start, end, [0])[0] > 0
+            found = bigwig.values(contig, start, end, numpy=True)
+            assert np.isfinite(found).tolist() == known.tolist()
+            expected = reader.probability(contig, start, end, [0])[0]
+            assert np.abs(found - expected)[known].max() <= 0.0051
+        assert np.isnan(bigwig.values("c", 50, 1000)).all()
+        assert bigwig.header()["nBasesCovered"] == sum(
+            (reader.values(*place, [0]) > 0).sum() for place in (("c", 10, 50), ("a", 0, 2), ("a", 262_139, 262_150))
+        )
 
 
 def test_npz_of_contigs_with_odd_names_and_of_regions(tmp_path: Path) -> None:

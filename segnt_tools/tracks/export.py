@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyBigWig
 from numpy.typing import NDArray
 
 from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
 from segnt_tools.files import atomic_path
+from segnt_tools.quantisation import PROBABILITY_OF_CODE
+from segnt_tools.sequence.shards import Piece
+from segnt_tools.tracks.bigwig import BigWigWriter
 from segnt_tools.tracks.file import Encoding, TracksReader
-
-STRETCH = 1 << 22
-
-Runs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,43 +65,79 @@ def track_file_name(track: Track) -> str:
     return safe_name(track.element) + strand
 
 
-def stretches(reader: TracksReader, regions: Sequence[Region] | None = None) -> Iterator[Region]:
-    """What the files cover (of these regions), in pieces of a few megabases, in the order of the files."""
-    for contig in reader.contigs:
-        for covered_start, covered_end in reader.covered(contig.name):
-            for region in regions or [Region(contig.name, 0, contig.length)]:
-                if region.contig != contig.name:
-                    continue
-                start, end = max(covered_start, region.start), min(covered_end, region.end)
-                for position in range(start, end, STRETCH):
-                    yield Region(contig.name, position, min(position + STRETCH, end))
+def batches(reader: TracksReader, regions: Sequence[Region] | None = None) -> Iterator[list[Piece]]:
+    """What the files hold (of these regions), in batches of about a megabase, in the order of the files."""
+    if regions is None:
+        yield from reader.batches()
+        return
+    wanted: dict[str, list[tuple[int, int]]] = {}
+    for region in sorted(regions, key=lambda region: (region.start, region.end)):
+        spans = wanted.setdefault(region.contig, [])
+        if spans and region.start <= spans[-1][1]:  # an entry must not come twice
+            spans[-1] = (spans[-1][0], max(spans[-1][1], region.end))
+        else:
+            spans.append((region.start, region.end))
+    for batch in reader.batches([contig.name for contig in reader.contigs if contig.name in wanted]):
+        pieces = [
+            Piece(held.contig, max(held.start, start), min(held.end, end))
+            for held in batch
+            for start, end in wanted[held.contig]
+            if held.start < end and start < held.end
+        ]
+        if pieces:
+            yield pieces
 
 
-def runs_of_equal_value(values: NDArray[Any], offset: int) -> Runs:
-    """Run-length coding of finite values: starts, ends (0-based half-open, shifted by offset) and values."""
-    change = np.flatnonzero(values[1:] != values[:-1]) + 1
-    starts = np.concatenate(([0], change))
-    ends = np.concatenate((change, [values.size]))
-    heights = values[starts].astype(np.float64)
-    kept = np.isfinite(heights)
-    return starts[kept] + offset, ends[kept] + offset, heights[kept]
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Stretches of equal value, as columns.
+
+    Attributes:
+        piece: which of the pieces asked for.
+        start: first base on the contig, 0-based.
+        end: end, exclusive.
+        value: the value, finite.
+    """
+
+    piece: NDArray[np.int64]
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    value: NDArray[np.floating[Any]]
 
 
-def _rounded(reader: TracksReader, region: Region, track: int, decimals: int) -> Runs:
-    """Runs of rounded probability; bases that are N or masked are left out."""
+def _entries(reader: TracksReader, pieces: Sequence[Piece], track: int, decimals: int) -> Entries:
+    """Stretches of equal rounded probability; bases that are N or masked are left out."""
     if reader.header.encoding is Encoding.LOGIT8:
-        codes = reader.values(region.contig, region.start, region.end, [track])[0]
-        return runs_of_equal_value(_height_of_code(decimals)[codes], region.start)
-    values = np.round(reader.probability(region.contig, region.start, region.end, [track])[0], decimals)
+        heights, class_of_code = np.unique(_height_of_code(decimals), return_inverse=True)
+        classes = class_of_code.astype(np.min_scalar_type(heights.size))
+        values = classes[reader.values_of(pieces, [track])[0]]
+        entries = _runs_of_equal_value(values, pieces)
+        return _known(entries, heights[entries.value.astype(np.int64)])
+    values = np.round(reader.probability_of(pieces, [track])[0], decimals)
     if reader.header.kind == "probability":
-        unknown = np.isneginf(reader.logits(region.contig, region.start, region.end, [track])[0])
-        values[unknown] = np.nan
-    return runs_of_equal_value(values, region.start)
+        values[np.isneginf(reader.values_of(pieces, [track])[0])] = np.nan
+    entries = _runs_of_equal_value(values, pieces)
+    return _known(entries, entries.value)
+
+
+def _known(entries: Entries, heights: NDArray[Any]) -> Entries:
+    kept = np.isfinite(heights)
+    return Entries(entries.piece[kept], entries.start[kept], entries.end[kept], heights[kept])
+
+
+def _runs_of_equal_value(values: NDArray[Any], pieces: Sequence[Piece]) -> Entries:
+    """Run-length coding of the values of several pieces one after the other."""
+    ends_of_pieces = np.cumsum([piece.bases for piece in pieces])
+    changed = values[1:] != values[:-1]
+    changed[ends_of_pieces[:-1] - 1] = True
+    ends = np.append(np.flatnonzero(changed) + 1, values.size)
+    starts = np.concatenate(([0], ends[:-1]))
+    piece = np.searchsorted(ends_of_pieces, starts, side="right")
+    shift = np.array([piece.start for piece in pieces]) - np.concatenate(([0], ends_of_pieces[:-1]))
+    return Entries(piece, starts + shift[piece], ends + shift[piece], values[starts])
 
 
 def _height_of_code(decimals: int) -> NDArray[np.float32]:
-    from segnt_tools.quantisation import PROBABILITY_OF_CODE
-
     heights = np.round(PROBABILITY_OF_CODE, decimals)
     heights[0] = np.nan
     return heights
@@ -121,13 +155,17 @@ def write_bigwig(
         decimals: probabilities are rounded to so many decimals, which lets equal neighbours share an entry.
         regions: only these regions.
     """
-    with atomic_path(path) as temporary, pyBigWig.open(str(temporary), "w") as bigwig:
-        bigwig.addHeader([(contig.name, contig.length) for contig in reader.contigs])
-        for region in stretches(reader, regions):
-            starts, ends, values = _rounded(reader, region, track, decimals)
-            if starts.size:
-                names = np.full(starts.size, region.contig)
-                bigwig.addEntries(names, starts, ends=ends, values=values, validate=False)
+    contigs = reader.contigs
+    number = {contig.name: i for i, contig in enumerate(contigs)}
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("wb") as handle,
+        BigWigWriter(handle, [(contig.name, contig.length) for contig in contigs]) as bigwig,
+    ):
+        for pieces in batches(reader, regions):
+            entries = _entries(reader, pieces, track, decimals)
+            contig = np.array([number[piece.contig] for piece in pieces])
+            bigwig.write(contig[entries.piece], entries.start, entries.end, entries.value)
 
 
 def write_bedgraph(
@@ -140,9 +178,11 @@ def write_bedgraph(
         # No name and time in the gzip header: equal results are equal files.
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=4, mtime=0) as handle,
     ):
-        for region in stretches(reader, regions):
-            rows = zip(*(column.tolist() for column in _rounded(reader, region, track, decimals)), strict=True)
-            lines = (f"{region.contig}\t{start}\t{end}\t{value:g}\n" for start, end, value in rows)
+        for pieces in batches(reader, regions):
+            entries = _entries(reader, pieces, track, decimals)
+            columns = (entries.piece, entries.start, entries.end, entries.value.astype(np.float64))
+            rows = zip(*(column.tolist() for column in columns), strict=True)
+            lines = (f"{pieces[piece].contig}\t{start}\t{end}\t{value:g}\n" for piece, start, end, value in rows)
             handle.write("".join(lines).encode())
 
 
