@@ -25,8 +25,6 @@ from segnt_tools.sequence.shards import Piece
 from segnt_tools.tracks.export import WRITERS, Region, safe_name, track_file_name, write_npz
 from segnt_tools.tracks.file import TracksReader, tracks_writer
 
-_COPY_BASES = 1 << 20
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Sub-commands of segnt tracks."""
@@ -164,9 +162,8 @@ def run_cat(reader: TracksReader, args: argparse.Namespace) -> dict[str, Any]:
         Progress("join", total) as progress,
         tracks_writer(args.out, header, reader.contigs, pieces, args.threads) as writer,
     ):
-        for piece in pieces:
-            for start in range(piece.start, piece.end, _COPY_BASES):
-                end = min(start + _COPY_BASES, piece.end)
-                writer.write(reader.values(piece.contig, start, end))
-                progress.add(end - start)
+        for batch in reader.batches():
+            values = reader.values_of(batch)
+            writer.write(values)
+            progress.add(values.shape[1])
     return {"files": len(reader.paths), "contigs": len(reader.contigs), "bases": total}

@@ -23,18 +23,26 @@ class BgzfWriter:
 
     def __init__(self, path: Path) -> None:
         self._handle = path.open("wb")
-        self._pending = b""
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._blocks: list[tuple[int, int]] = []
         self._compressed = 0
         self._uncompressed = 0
 
     def write(self, text: bytes) -> None:
         """Append bytes."""
-        self._pending += text
-        whole = len(self._pending) - len(self._pending) % _BLOCK_BYTES
-        for start in range(0, whole, _BLOCK_BYTES):
-            self._write_block(self._pending[start : start + _BLOCK_BYTES])
-        self._pending = self._pending[whole:]
+        self._pending.append(text)
+        self._pending_bytes += len(text)
+        if self._pending_bytes >= _BLOCK_BYTES:
+            self._write_blocks(self._pending_bytes - self._pending_bytes % _BLOCK_BYTES)
+
+    def _write_blocks(self, count: int) -> None:
+        """Write the first so many pending bytes."""
+        text = b"".join(self._pending)
+        for start in range(0, count, _BLOCK_BYTES):
+            self._write_block(text[start : min(start + _BLOCK_BYTES, count)])
+        self._pending = [text[count:]]
+        self._pending_bytes -= count
 
     def _write_block(self, text: bytes) -> None:
         packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -15)
@@ -48,9 +56,7 @@ class BgzfWriter:
 
     def close(self) -> None:
         """Write what is left and the end block."""
-        if self._pending:
-            self._write_block(self._pending)
-            self._pending = b""
+        self._write_blocks(self._pending_bytes)
         self._handle.write(BGZF_END)
         self._handle.close()
 

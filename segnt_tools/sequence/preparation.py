@@ -21,6 +21,8 @@ from segnt_tools.sequence.shards import SHARDS_FILE, Shard, plan_shards, shards_
 GAPS_FILE = "gaps.bed"
 SOFTMASK_FILE = "softmasked.bed"
 LINE_WIDTH = 80
+_FEW_LINES = 50
+_PROGRESS_BASES = 1 << 20
 
 Intervals = NDArray[np.int64]
 
@@ -79,7 +81,7 @@ def prepare(
         shards: number of shards; by default as many as `shard_size` gives.
         shard_size: wanted bases a shard.
         min_length: shorter contigs are skipped, with that reason in the table.
-        progress: called with the number of bases of every block.
+        progress: called with numbers of bases done.
 
     Raises:
         AssemblyError: the file is no assembly; nothing is left behind then.
@@ -140,6 +142,7 @@ def _summaries(
     """Write every block and yield each contig's summary when it is complete."""
     summary: ContigSummary | None = None
     digest = hashlib.md5(usedforsecurity=False)
+    done = 0
     for block in blocks:
         if block.offset == 0:
             if summary is not None:
@@ -160,7 +163,11 @@ def _summaries(
             lower = np.frombuffer(block.sequence, dtype=np.uint8) >= ord("a")
             summary.softmasked += int(lower.sum())
             softmask.add(block, runs(lower))
-        progress(len(upper))
+        done += len(upper)
+        if done >= _PROGRESS_BASES:
+            progress(done)
+            done = 0
+    progress(done)
     assert summary is not None
     summary.md5 = digest.hexdigest()
     yield summary
@@ -213,13 +220,11 @@ class _FastaWriter:
             self._starts.append(self._position)
             self._lengths.append(0)
         self._lengths[-1] += len(block.sequence)
-        sequence = self._rest + block.sequence
+        sequence = self._rest + block.sequence if self._rest else block.sequence
         whole = len(sequence) - len(sequence) % LINE_WIDTH
         self._rest = sequence[whole:]
         if whole:
-            lines = np.full((whole // LINE_WIDTH, LINE_WIDTH + 1), ord("\n"), dtype=np.uint8)
-            lines[:, :-1] = np.frombuffer(sequence, dtype=np.uint8, count=whole).reshape(-1, LINE_WIDTH)
-            self._put(lines.tobytes())
+            self._put(_lines(sequence, whole))
 
     def _end_record(self) -> None:
         if self._rest:
@@ -245,6 +250,15 @@ class _FastaWriter:
     def __exit__(self, *_: object) -> None:
         self._end_record()
         self._handle.close()
+
+
+def _lines(sequence: bytes, whole: int) -> bytes:
+    """The first `whole` letters, which fill lines, with the line ends."""
+    if whole <= _FEW_LINES * LINE_WIDTH:  # many contigs are this short
+        return b"".join([sequence[i : i + LINE_WIDTH] + b"\n" for i in range(0, whole, LINE_WIDTH)])
+    lines = np.full((whole // LINE_WIDTH, LINE_WIDTH + 1), ord("\n"), dtype=np.uint8)
+    lines[:, :-1] = np.frombuffer(sequence, dtype=np.uint8, count=whole).reshape(-1, LINE_WIDTH)
+    return lines.tobytes()
 
 
 def _contigs_table(contigs: list[ContigSummary]) -> str:
