@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from segnt_tools.elements import Strand, Track
 from segnt_tools.genes.decoding import BLOCK_BASES, PieceDecoder
-from segnt_tools.genes.emissions import LOGIT_LIMIT, EmissionBuilder, EvidencePlan
+from segnt_tools.genes.emissions import LOGIT_LIMIT, EmissionBuilder, EvidencePlan, logits_of_codes
 from segnt_tools.genes.models import Dropped, GeneBuilder
 from segnt_tools.genes.parameters import GeneParameters, parameters_of
 from segnt_tools.genes.states import StateMachine
 from segnt_tools.gff.genemodel import Gene
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.codes import N, runs
-from segnt_tools.tracks.file import TracksReader
+from segnt_tools.tracks.file import Encoding, TracksReader
 
 _SHORTEST_PIECE = 3
 
@@ -49,7 +49,6 @@ class FileTracks:
 
     def __init__(self, reader: TracksReader) -> None:
         self._reader = reader
-        self._lock = threading.Lock()
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -58,11 +57,13 @@ class FileTracks:
 
     def logits(self, contig: str, start: int, end: int) -> NDArray[np.float32]:
         """Logits, or plus and minus the limit for labels."""
-        with self._lock:
-            if self._reader.header.kind != "label":
+        match self._reader.header.encoding:
+            case Encoding.LOGIT8:
+                return logits_of_codes(self._reader.values(contig, start, end))
+            case Encoding.LABEL:
+                return (2 * self._reader.probability(contig, start, end) - 1) * np.float32(LOGIT_LIMIT)
+            case _:
                 return self._reader.logits(contig, start, end)
-            labels = self._reader.probability(contig, start, end)
-        return (2 * labels - 1) * np.float32(LOGIT_LIMIT)
 
 
 @dataclass(frozen=True)

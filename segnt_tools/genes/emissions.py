@@ -26,7 +26,7 @@ Unknown bases (N) and masked labels say nothing: 0 in every region, besides the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -49,12 +49,14 @@ from segnt_tools.genes.states import (
     StateMachine,
     column,
 )
+from segnt_tools.quantisation import LOGIT_OF_CODE
 from segnt_tools.sequence.codes import LETTERS, N, encode
 
 FloatArray = NDArray[np.float32]
 
 LOGIT_LIMIT = 10.0
 _TABLE_STEPS = 64  # of the log sigmoid; linear interpolation errs by less than 1e-5
+_PART_BASES = 1 << 14  # whose logits and evidence are held at once: they stay in the processor's cache
 _CODONS = len(LETTERS) ** 3
 _SITES = len(Site)
 _OPEN_MAJOR, _OPEN_MINOR = int(Site.OPEN_MAJOR), int(Site.OPEN_MINOR)
@@ -76,6 +78,19 @@ def _motifs(plus: Mapping[str, int], minus: Mapping[str, int]) -> NDArray[np.int
 # An intron begins on the left with its donor (plus strand) or with its acceptor read backwards (minus strand).
 _OPENS = _motifs({"GT": _MAJOR, "GC": _GC, "AT": _MINOR}, {"CT": _MAJOR, "GT": _MINOR})
 _CLOSES = _motifs({"AG": _MAJOR, "AC": _MINOR}, {"AC": _MAJOR, "GC": _GC, "AT": _MINOR})
+
+
+def logits_of_codes(codes: NDArray[np.uint8]) -> FloatArray:
+    """Logits of stored 8-bit codes of any shape (see quantisation.py), in a sixth of the time of numpy's indexing."""
+    result = np.empty(codes.shape, dtype=np.float32)
+    _look_up(np.ascontiguousarray(codes).reshape(-1), LOGIT_OF_CODE, result.reshape(-1))
+    return result
+
+
+@compiled
+def _look_up(codes: NDArray[np.uint8], table: FloatArray, result: FloatArray) -> None:
+    for i in range(codes.size):
+        result[i] = table[codes[i]]
 
 
 class LogitSource(Protocol):
@@ -148,16 +163,14 @@ class EvidencePlan:
         wanted = {row for row in direct if 0 <= row < len(self.tracks)}
         return tuple(sorted(wanted | {row for parts in self._derived for row, _ in parts if row < len(self.tracks)}))
 
-    def evidence(self, logits: FloatArray) -> FloatArray:
+    def fill_evidence(self, logits: FloatArray, result: FloatArray) -> None:
         """Rows of evidence of the logits of all tracks, shape (tracks, bases) to (rows, bases)."""
-        result = np.empty((self.rows, logits.shape[1]), dtype=np.float32)
         _scale_tracks(logits, self._factors, self._biases, result)
         for row, parts in enumerate(self._derived, start=len(self.tracks)):
             first, negated = parts[0]
             np.multiply(result[first], -1.0 if negated else 1.0, out=result[row])
             for part, negated in parts[1:]:
                 np.minimum(result[row], -result[part] if negated else result[part], out=result[row])
-        return result
 
     def _find(self, element: str, strand: Strand) -> int:
         return self._row_of.get(f"{element}{strand.value}", self._row_of.get(element, -1))
@@ -304,33 +317,38 @@ class EmissionBuilder:
 
     def rows(self, start: int, end: int, first: int, last: int) -> Rows:
         """Rows for boundaries start to end of the piece first to last; with its last boundary if end is last."""
-        low, high = max(0, start - self._margin), min(self._length, end + self._margin)
-        width = end - start + 2 * self._margin
-        shift = low - (start - self._margin)
-        logits = np.zeros((len(self._plan.tracks), width), dtype=np.float32)
-        logits[:, shift : shift + high - low] = self._tracks.logits(low, high)
-        codes = np.full(width, N, dtype=np.uint8)
-        codes[shift : shift + high - low] = self._bases.codes(low, high)
-        evidence = self._plan.evidence(logits)
         boundaries = end - start + (1 if end == last else 0)
+        codes = np.full(end - start + 2 * self._margin, N, dtype=np.uint8)
+        self._copy(codes[None], start - self._margin, lambda low, high: self._bases.codes(low, high)[None])
         region = np.zeros((boundaries, REGION_COLUMNS), dtype=np.float32)
-        p = self._parameters
-        _fill_regions(
-            evidence,
-            codes,
-            self._margin,
-            end - start,
-            self._sources,
-            self._base_costs,
-            self._n_costs,
-            _LOG_SIGMOID,
-            p.region_weight,
-            p.region_floor,
-            region,
-        )
         sites = np.zeros((boundaries, SITE_COLUMNS), dtype=np.float32)
-        mask = np.zeros(boundaries, dtype=np.uint32)
-        _fill_sites(evidence, codes, self._margin, start, first, last, self._sites, sites, mask)
+        mask = np.empty(boundaries, dtype=np.uint32)
+        size = min(_PART_BASES, end - start) + 2 * self._margin
+        logits = np.zeros((len(self._plan.tracks), size), dtype=np.float32)
+        evidence = np.empty((self._plan.rows, size), dtype=np.float32)
+        p = self._parameters
+        for low in range(start, end, _PART_BASES):
+            high = min(low + _PART_BASES, end)
+            width = high - low + 2 * self._margin
+            part = slice(low - start, boundaries if high == end else high - start)
+            logits.fill(0)
+            self._copy(logits[:, :width], low - self._margin, self._tracks.logits)
+            self._plan.fill_evidence(logits[:, :width], evidence[:, :width])
+            inside = codes[low - start : low - start + width]
+            _fill_regions(
+                evidence,
+                inside,
+                self._margin,
+                high - low,
+                self._sources,
+                self._base_costs,
+                self._n_costs,
+                _LOG_SIGMOID,
+                p.region_weight,
+                p.region_floor,
+                region[part],
+            )
+            _fill_sites(evidence, inside, self._margin, low, first, last, self._sites, sites[part], mask[part])
         return Rows(
             start=start,
             region=region,
@@ -342,6 +360,11 @@ class EmissionBuilder:
             min_intron=p.min_intron,
             min_exon=p.min_cds_exon,
         )
+
+    def _copy(self, target: NDArray[np.generic], start: int, source: Callable[[int, int], NDArray[np.generic]]) -> None:
+        """Copy from a source what lies in the contig of the columns of a target, whose first is base `start`."""
+        low, high = max(0, start), min(self._length, start + target.shape[1])
+        target[:, low - start : high - start] = source(low, high)
 
 
 def _log_sigmoid_table() -> FloatArray:

@@ -38,6 +38,7 @@ STATE, BOUNDARY, PARENT, SKIPS_FIRST, STRAND, FRAME = range(6)
 HEAD, TAIL = 0, 1
 # exp(-NEGLIGIBLE) is below the resolution of a double next to 1
 NEGLIGIBLE = 40.0
+_LOG_SUM_STEPS = 64
 CODES_MARGIN = 3
 
 
@@ -168,13 +169,31 @@ def new_backward(tables: Tables, min_intron: int, min_exon: int, sums: NDArray[n
     )
 
 
+def _softplus_table() -> NDArray[np.float64]:
+    """log(1 + exp(-d)) and its derivatives divided by factorials, at steps of d."""
+    d = np.arange(int(NEGLIGIBLE) * _LOG_SUM_STEPS + 2) / _LOG_SUM_STEPS
+    e = np.exp(-d)
+    s = e / (1 + e)
+    second = s * (1 - s)
+    third = -second * (1 - 2 * s)
+    fourth = second * (1 - 6 * s + 6 * s * s)
+    return np.column_stack([np.log1p(e), -s, second / 2, third / 6, fourth / 24])
+
+
+_SOFTPLUS = _softplus_table()
+
+
 @inlined
 def _log_sum(a: float, b: float) -> float:
-    if a < b:
-        a, b = b, a
-    if b < a - NEGLIGIBLE:
-        return a
-    return float(a + np.log1p(np.exp(b - a)))
+    """Log of the sum of two masses, to 1e-12: exp and log1p would be most of the passes' work."""
+    d = abs(a - b)
+    high = max(a, b)
+    if d < NEGLIGIBLE:
+        step = int(d * _LOG_SUM_STEPS + 0.5)
+        x = d - step / _LOG_SUM_STEPS
+        t = _SOFTPLUS[step]
+        return float(high + t[0] + x * (t[1] + x * (t[2] + x * (t[3] + x * t[4]))))
+    return high  # also where one or both are never
 
 
 @inlined

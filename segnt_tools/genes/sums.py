@@ -471,15 +471,29 @@ def backward_rows(
             if ends:
                 stay[tables.cds[strand, boundary % 3]] = NEVER
         asked = q >= 0 and queries[q] == boundary
-        slot = boundary % history.shape[0]
-        for state in range(states):
-            if asked:
-                left_at[q, state] = left[state]
-            if left[state] > NEVER:
-                stay[state] = _log_sum(stay[state], left[state])
-                left[state] = NEVER
-            history[slot, state] = stay[state]
-            if asked:
-                present[q, state] = stay[state]
         if asked:
+            for state in range(states):
+                left_at[q, state] = left[state]
+        # Without a site, only intergenic and what may be left anywhere have ways out.
+        if mask[r] & SITE_BITS:
+            for state in range(states):
+                _join(stay, left, state)
+        else:
+            _join(stay, left, 0)
+            for i in range(exits.size):
+                _join(stay, left, exits[i])
+        later = history[boundary % history.shape[0]]
+        for state in range(states):
+            later[state] = stay[state]
+        if asked:
+            for state in range(states):
+                present[q, state] = stay[state]
             q -= 1
+
+
+@inlined
+def _join(stay: NDArray[np.float64], left: NDArray[np.float64], state: int) -> None:
+    """Staying in a state, or going one of the ways out at this boundary."""
+    if left[state] > NEVER:
+        stay[state] = _log_sum(stay[state], left[state])
+        left[state] = NEVER

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segnt_tools.elements import Track
 from segnt_tools.genes.decoding import PieceDecoder, SegmentSums
-from segnt_tools.genes.emissions import EmissionBuilder, EvidencePlan
+from segnt_tools.genes.emissions import EmissionBuilder, EvidencePlan, logits_of_codes
 from segnt_tools.genes.models import GeneBuilder
 from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.genes.scores import IDENTITY, Truth, fit_score_map
@@ -28,7 +28,6 @@ from segnt_tools.gff.genemodel import Gene
 from segnt_tools.logs import logger
 from segnt_tools.models.inference import Predictor
 from segnt_tools.models.registry import LoadedModel
-from segnt_tools.quantisation import LOGIT_OF_CODE
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.shards import Piece
 from segnt_tools.training.recipe import CalibrationRecipe
@@ -85,7 +84,7 @@ class PredictedStretch:
         low, high = max(start, self.place.start), min(end, self.place.end)
         if low < high:
             inside = self.codes_of_logits[:, low - self.place.start : high - self.place.start]
-            result[:, low - start : high - start] = LOGIT_OF_CODE[inside]
+            result[:, low - start : high - start] = logits_of_codes(inside)
         return result
 
     def codes(self, start: int, end: int) -> NDArray[np.uint8]:
