@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,10 @@ class PeakColumns:
     score: NDArray[np.float64]
     summit: NDArray[np.float64]
 
+    def where(self, rows: NDArray[Any]) -> PeakColumns:
+        """Some of the peaks, by a mask or by number."""
+        return PeakColumns(self.contig[rows], self.start[rows], self.end[rows], self.score[rows], self.summit[rows])
+
 
 # State of a scan: a peak that may still be joined to a later one (start, end, total, best), the growing run above the
 # low threshold (start, total, best), the total of probability since the peak's end, and the number of the contig and
@@ -139,6 +144,12 @@ class PeakScan:
         places = np.array(pieces, dtype=np.int64).reshape(-1, 3)
         count = _scan(values, places, PROBABILITY_OF_CODE, coded, low, high, max_gap, self._state, found)
         return self._long_enough(found[:count])
+
+    @property
+    def open_from(self) -> int:
+        """Where the next peak may start at the earliest: where what is open starts, or where the scan has come to."""
+        starts = (self._state[_PEAK_START], self._state[_RUN_START], self._state[_POSITION])
+        return int(next(start for start in starts if start >= 0))
 
     def finish(self) -> PeakColumns:
         """Peaks that are open where the sequence ends."""

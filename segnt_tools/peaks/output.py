@@ -93,7 +93,13 @@ class _Calls:
         track = np.repeat(np.array(tracks, dtype=np.int64), [len(part.start) for part in columns])
         every = PeakColumns(*(np.concatenate([getattr(c, name) for c in columns]) for name in PeakColumns.__slots__))
         order = np.lexsort((track, every.end, every.start, every.contig))
-        return cls(track[order], PeakColumns(*(getattr(every, name)[order] for name in PeakColumns.__slots__)))
+        return cls(track[order], every.where(order))
+
+    def split(self, border: float) -> tuple[_Calls, list[tuple[int, PeakColumns]]]:
+        """Peaks that start before a position, and by track number those that do not."""
+        early = self.peaks.start < border
+        late = [(i, self.peaks.where(~early & (self.track == i))) for i in np.unique(self.track[~early]).tolist()]
+        return _Calls(self.track[early], self.peaks.where(early)), late
 
     def count_into(self, summary: PeakSummary, tracks: Sequence[Track]) -> None:
         """Count intervals and bases."""
@@ -124,21 +130,21 @@ class _Caller:
         return [self._reader.tracks[i] for i in self._rows]
 
     def calls(self) -> Iterator[tuple[_Calls, int]]:
-        """Peaks of complete contigs in genome order, and the number of bases they were called on."""
+        """Peaks in genome order, as soon as no earlier one can follow, and the number of bases done since the last."""
         held: list[tuple[int, PeakColumns]] = []
-        bases = 0
         ends = {contig: self._reader.covered(contig)[-1][1] for contig in self.contigs}
         for pieces in self._reader.batches(self.contigs):
             values = self._read(pieces, self._rows)
             places = [(self._number[piece.contig], piece.start, piece.end) for piece in pieces]
-            held += [
-                (i, scan.advance(row, places)) for i, (scan, row) in enumerate(zip(self._scans, values, strict=True))
-            ]
-            bases += values.shape[1]
+            held += enumerate([scan.advance(row, places) for scan, row in zip(self._scans, values, strict=True)])
+            border = np.inf
             if pieces[-1].end == ends[pieces[-1].contig]:
-                held += [(i, scan.finish()) for i, scan in enumerate(self._scans)]
-                yield _Calls.in_order([i for i, _ in held], [columns for _, columns in held]), bases
-                held, bases = [], 0
+                held += enumerate([scan.finish() for scan in self._scans])
+            else:  # a stretch of a long contig
+                border = min(scan.open_from for scan in self._scans)
+            calls, rest = _Calls.in_order([i for i, _ in held], [columns for _, columns in held]).split(border)
+            yield calls, values.shape[1]
+            held = rest
 
 
 def _write_rows(
