@@ -32,7 +32,6 @@ from segnt_tools.models.architectures import build
 from segnt_tools.models.checkpoints.official import card_of
 from segnt_tools.models.interface import SegmentationModel
 from segnt_tools.models.nt_encoder import rescaling_factor, rotary_frequencies
-from segnt_tools.models.packing import pack_linear_layers
 from segnt_tools.models.registry import PRECISIONS
 from segnt_tools.models.segment_borzoi import BorzoiConfig
 from segnt_tools.models.segment_enformer import EnformerConfig
@@ -165,7 +164,8 @@ def _our_lines(
             _measured("segnt_tools compiled", partial(compiled, codes), ready, precision, codes, plain, options)
             for codes in batches
         ]
-    pack_linear_layers(ready)
+    if device.type == "cpu":
+        ready.prepare_for_cpu()
     lines += [
         _measured("segnt_tools", partial(ready, codes), ready, precision, codes, plain, options) for codes in batches
     ]

@@ -172,6 +172,25 @@ def test_windows_of_a_batch_do_not_see_each_other(network):
     assert torch.allclose(together[1:], network(b), atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_batches_and_threads_change_nothing_on_a_cpu(dtype):
+    torch.manual_seed(0)
+    model = codon_unet.build(codon_unet.make_card("x", "A test.")).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    codes = torch.cat([random_codes(960, seed) for seed in range(7)])
+    unprepared = model(codes)
+    model.set_precision(dtype)
+    model.prepare_for_cpu()
+    with torch.inference_mode():
+        alone = torch.cat([model(window.unsqueeze(0)) for window in codes])
+        assert torch.equal(model(codes), alone)
+        torch.set_num_threads(2)
+        assert torch.equal(model(codes), alone)
+    torch.set_num_threads(1)
+    assert torch.allclose(alone, unprepared, atol=1e-4 if dtype == torch.float32 else 0.5)
+
+
 def test_bfloat16_keeps_statistics_and_is_close(network):
     codes = random_codes(960)
     exact = network(codes).sigmoid()

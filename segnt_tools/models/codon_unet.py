@@ -286,6 +286,32 @@ class PixelConv(nn.Module):
         y = F.conv2d(image, weight, self.bias, padding=padding, dilation=(1, self.dilation))
         return y.permute(0, 2, 3, 1).reshape(batch, pixels, -1)
 
+    def unrolled(self) -> nn.Module:
+        """The same as a linear layer over each pixel's neighbours, for inference; it shares the weights.
+
+        Products come out the same in any batch and on any number of threads; convolutions of few pixels do not.
+        """
+        linear = nn.Linear(1, 1, device="meta")
+        linear.weight, linear.bias = self.weight, self.bias
+        return nn.Sequential(Neighbours(self.kernel, self.dilation, self.weight.dtype), linear)
+
+
+class Neighbours(nn.Module):
+    """A pixel's neighbours side by side, in a type: what the kernel of a `PixelConv` meets."""
+
+    def __init__(self, kernel: int, dilation: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.dilation = dilation
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, pixels, channels) to (batch, pixels, kernel x channels), zeros beyond the ends."""
+        pixels = x.shape[1]
+        reach = self.dilation * (self.kernel // 2)
+        padded = F.pad(x.to(self.dtype), (0, 0, reach, reach))
+        return torch.cat([padded[:, i * self.dilation :][:, :pixels] for i in range(self.kernel)], dim=-1)
+
 
 class ConvBlock(nn.Module):
     """x + Linear(SiLU(convolution(LayerNorm x))); the linear layer starts at zero, so the block starts as identity."""
@@ -430,6 +456,14 @@ class CodonUNet(SegmentationModel):
     def set_precision(self, dtype: torch.dtype) -> None:
         """Do the matrix products and convolutions in this type; residuals, norms and the last layer stay float32."""
         set_weight_types(self, dtype, (nn.Linear, PixelConv))
+
+    def prepare_for_cpu(self) -> None:
+        """Unroll the convolutions, so that batches and threads change nothing, and pack the linear layers."""
+        for parent in list(self.modules()):
+            for name, layer in list(parent.named_children()):
+                if isinstance(layer, PixelConv):
+                    setattr(parent, name, layer.unrolled())
+        super().prepare_for_cpu()
 
     def features(self, codes: Tensor) -> Tensor:
         """The network's input: float32 (batch, length, 10): one-hot, stop distances, codon ratios."""

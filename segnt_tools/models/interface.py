@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 
 from segnt_tools.models.card import Card
+from segnt_tools.models.packing import pack_linear_layers
 
 
 class SegmentationModel(torch.nn.Module, ABC):
@@ -29,3 +30,7 @@ class SegmentationModel(torch.nn.Module, ABC):
         The default casts everything; models with layers that must stay exact override it.
         """
         self.to(dtype)
+
+    def prepare_for_cpu(self) -> None:
+        """Turn the layers into what is fastest on a CPU, for good: afterwards there is inference only."""
+        pack_linear_layers(self)

@@ -18,12 +18,12 @@ from segnt_tools.models.architectures import build
 from segnt_tools.models.card import AUTO_MODEL, CARD_FILE, Card
 from segnt_tools.models.checkpoints import open_checkpoint
 from segnt_tools.models.interface import SegmentationModel
-from segnt_tools.models.packing import pack_linear_layers
 from segnt_tools.models.uninitialised import Uninitialised
 
 PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
     {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 )
+_CPU_INFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def load_model(name_or_folder: str | Path, device: str = "auto", precision: str 
     model.set_precision(dtype)
     model.to(chosen_device)
     if chosen_device.type == "cpu":
-        pack_linear_layers(model)
+        model.prepare_for_cpu()
     return LoadedModel(model, chosen_device, dtype, checkpoint_fingerprint(folder))
 
 
@@ -172,7 +172,15 @@ def choose_precision(precision: str, device: torch.device) -> torch.dtype:
         return PRECISIONS[precision]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+    return torch.bfloat16 if _bfloat16_is_fast_on_cpu() else torch.float32
+
+
+def _bfloat16_is_fast_on_cpu() -> bool:
+    """With matrix tiles (AMX), or with the AVX512-BF16 of AMD; that of Intel without tiles is slower than float32."""
+    if torch.cpu._is_amx_tile_supported():
+        return True
+    amd = _CPU_INFO.is_file() and "AuthenticAMD" in _CPU_INFO.read_text()
+    return amd and torch.cpu._is_avx512_bf16_supported()
 
 
 def describe(loaded: LoadedModel, version: str) -> str:
