@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -65,6 +68,33 @@ def test_folder_and_fasta_give_the_same_assembly(prepared: Path, tmp_path: Path)
         assert folder.contigs == fasta.contigs
         assert folder.codes("one", 3, 18).tolist() == fasta.codes("one", 3, 18).tolist()
         assert folder.sequence("three") == "NNACGTACGGCC"
+
+
+def test_patterns_choose_contigs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.fa").write_text(">chr1\nACGT\n>chr1_alt\nACGT\n>chrM\nACGT\n>scaffold\nACGT\n")
+    command = ["preprocess", str(tmp_path / "a.fa"), "--out", str(tmp_path / "out")]
+    assert run([*command, "--include", "chr*", "--exclude", "*_alt", "--exclude", "chrM"]) == 0
+    rows = [line.split("\t") for line in (tmp_path / "out" / "contigs.tsv").read_text().splitlines()[1:]]
+    assert [(row[0], row[6], row[7]) for row in rows] == [
+        ("chr1", "yes", "."),
+        ("chr1_alt", "no", "excluded"),
+        ("chrM", "no", "excluded"),
+        ("scaffold", "no", "not included"),
+    ]
+    assert [piece.contig for shard in read_shards(tmp_path / "out") for piece in shard.pieces] == ["chr1"]
+    assert run([*command, "--include", "Chr*"]) == 2
+    assert "4 not included" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_standard_input(tmp_path: Path, pack) -> None:
+    command = [Path(sys.executable).with_name("segnt"), "preprocess", "-", "--out", tmp_path / "out"]
+    subprocess.run(command, input=pack(FASTA.encode()), check=True)
+    with pysam.FastaFile(str(tmp_path / "out" / "assembly.fa.gz")) as fasta:
+        assert fasta.fetch("one") == "ACGTNNNNACGTacgtacgt"
+    failed = subprocess.run(command, input=pack(b">a\nACGT\n>b\nAC7\n"), capture_output=True, check=False)
+    assert failed.returncode == 2
+    assert b"standard input, line 4: record b, column 3" in failed.stderr
 
 
 @pytest.mark.parametrize("content", ["", ">a\nACGT\n>a\nAC\n", ">a\nMLEP\n", ">a\nNNNN\n"])

@@ -186,7 +186,8 @@ class _Annotation:
 
     def _preprocess(self) -> dict[str, Any]:
         args = self.args
-        result = preprocess.preprocess(args.assembly, self.prepared, args.shards, args.shard_size, args.min_length)
+        sizes = (args.shards, args.shard_size, args.min_length)
+        result = preprocess.preprocess(args.assembly, self.prepared, *sizes, args.include, args.exclude)
         return preprocess.summary(result)
 
     def _predict(self, assembly: Assembly) -> list[Path]:

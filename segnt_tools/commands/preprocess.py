@@ -14,6 +14,7 @@ into --out:
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ REPORT_FILE = "preprocess.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of segnt preprocess."""
-    parser.add_argument("assembly", type=Path, metavar="ASSEMBLY", help="FASTA file")
+    parser.add_argument("assembly", type=Path, metavar="ASSEMBLY", help="FASTA file, or - for standard input")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     add_preprocess_options(parser)
     add_common_options(parser, threads=False)
@@ -40,23 +41,49 @@ def add_preprocess_options(parser: argparse.ArgumentParser) -> None:
     exclusive.add_argument("--shards", type=positive_int, metavar="N", help="number of shards")
     exclusive.add_argument("--shard-size", type=bases, default=10_000_000, metavar="BP", help="wanted bases a shard")
     group.add_argument("--min-length", type=bases, default=1, metavar="BP", help="skip shorter contigs")
+    for option, what in (
+        ("--include", "skip contigs whose name does not fit"),
+        ("--exclude", "skip contigs whose name fits"),
+    ):
+        group.add_argument(
+            option, action="append", default=[], metavar="PATTERN", help=f"{what}, as in 'chr*' (repeatable)"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
     """Check the assembly and write the folder."""
-    preprocess(args.assembly, args.out, args.shards, args.shard_size, args.min_length, args.json)
+    preprocess(
+        *(args.assembly, args.out, args.shards, args.shard_size, args.min_length),
+        include=args.include,
+        exclude=args.exclude,
+        report=args.json,
+    )
     return 0
 
 
 def preprocess(
-    assembly: Path, folder: Path, shards: int | None, shard_size: int, min_length: int, report: Path | None = None
+    assembly: Path,
+    folder: Path,
+    shards: int | None,
+    shard_size: int,
+    min_length: int,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    report: Path | None = None,
 ) -> Preparation:
     """Run the step with progress, messages and report."""
     size = assembly.stat().st_size if assembly.is_file() else 0
     require_free_space(output_folder(folder), size)
     with Progress("preprocess", 0) as progress:
         result = prepare(
-            assembly, folder, shards=shards, shard_size=shard_size, min_length=min_length, progress=progress.add
+            assembly,
+            folder,
+            shards=shards,
+            shard_size=shard_size,
+            min_length=min_length,
+            include=include,
+            exclude=exclude,
+            progress=progress.add,
         )
         progress.total = progress.done
     _tell(result)

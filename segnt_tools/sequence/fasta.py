@@ -5,6 +5,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import shutil
+import sys
+import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +21,7 @@ from segnt_tools.sequence.bgzf import BGZF_END
 from segnt_tools.sequence.codes import IUPAC_AMBIGUOUS
 
 BLOCK_BYTES = 1 << 22
+STANDARD_INPUT = Path("-")
 
 _BLANKS = b" \t\n\r\v\f"
 _BASES = b"ACGTNacgtn"
@@ -77,13 +81,24 @@ def read_blocks(path: Path, changed: LetterCounts | None = None) -> Iterator[Blo
     Plain, gzip, bgzip, bzip2 and xz files; Unix, DOS and old Mac line ends; a UTF-8 byte-order mark.
 
     Args:
-        path: the FASTA file.
+        path: the FASTA file; `-` is standard input.
         changed: collects what was replaced.
 
     Raises:
         AssemblyError: it is no readable nucleotide FASTA file: see the message for file, record and line.
     """
-    yield from _Parser(path, LetterCounts() if changed is None else changed).blocks()
+    changed = LetterCounts() if changed is None else changed
+    if path != STANDARD_INPUT:
+        yield from _Parser(path, changed).blocks()
+        return
+    with tempfile.NamedTemporaryFile(prefix="segnt_input_") as copy:  # its beginning and end are looked at first
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        try:
+            yield from _Parser(Path(copy.name), changed).blocks()
+        except AssemblyError as error:
+            error.file = "standard input"
+            raise
 
 
 class _Parser:

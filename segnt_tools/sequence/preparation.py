@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,8 @@ def prepare(
     shards: int | None = None,
     shard_size: int = 10_000_000,
     min_length: int = 1,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     progress: Callable[[int], None] = lambda bases: None,
 ) -> Preparation:
     """Check a FASTA file and write `assembly.fa.gz` (.fai, .gzi), contigs.tsv, gaps.bed, softmasked.bed, shards.tsv.
@@ -81,6 +84,8 @@ def prepare(
         shards: number of shards; by default as many as `shard_size` gives.
         shard_size: wanted bases a shard.
         min_length: shorter contigs are skipped, with that reason in the table.
+        include: patterns of names, as in a shell; contigs that fit none are skipped, if there are any patterns.
+        exclude: patterns of names; contigs that fit one are skipped.
         progress: called with numbers of bases done.
 
     Raises:
@@ -98,13 +103,13 @@ def prepare(
             _IntervalWriter(softmask) as mask_writer,
         ):
             for summary in _summaries(read_blocks(fasta, result.changed), writer, gap_writer, mask_writer, progress):
-                summary.skipped = _reason_to_skip(summary, min_length)
+                summary.skipped = _reason_to_skip(summary, min_length, include, exclude)
                 result.contigs.append(summary)
         if not result.used:
             raise AssemblyError(
                 f"no contig is left to annotate: {_count_reasons(result.contigs)}",
                 file=fasta,
-                hint="Check --min-length",
+                hint="Check --min-length, --include and --exclude",
             )
         write_text(folder / f"{ASSEMBLY_FILE}.fai", writer.fai())
         with atomic_path(folder / f"{ASSEMBLY_FILE}.gzi") as index:
@@ -117,7 +122,11 @@ def prepare(
     return result
 
 
-def _reason_to_skip(summary: ContigSummary, min_length: int) -> str:
+def _reason_to_skip(summary: ContigSummary, min_length: int, include: Sequence[str], exclude: Sequence[str]) -> str:
+    if include and not any(fnmatchcase(summary.name, pattern) for pattern in include):
+        return "not included"
+    if any(fnmatchcase(summary.name, pattern) for pattern in exclude):
+        return "excluded"
     if summary.length < min_length:
         return f"shorter than {min_length} bp"
     if summary.n == summary.length:
