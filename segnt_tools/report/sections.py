@@ -202,7 +202,9 @@ def _genes(run: Run, place: Place, shown: dict[str, str]) -> Iterator[str]:
         yield absent("There is no genes.gff3 in the run folder: gene models were not called, or skipped.")
         return
     if not genes.genes:
-        yield absent("genes.gff3 holds no gene.")
+        yield absent(
+            "genes.gff3 holds no gene: nothing in the assembly looked enough like one. The verdict says what to try."
+        )
         return
     measures = genes.measures(run.bases) + [one for one in run.measures if one.key == "gt_ag_share"]
     yield measure_list(measures)
