@@ -5,8 +5,9 @@
 
 Every coding gene's longest isoform is drawn into tracks whose logits are +SIGNAL where the label is 1 and -SIGNAL
 elsewhere, plus independent normal noise; `stranded` are the tracks of the embedded models, `segmentnt` the genic ones
-of SegmentNT's 14. Printed per noise level: coding parts of exons and genes of the reference, found (both ends, or all
-coding parts equal), sensitivity and precision, and Mb/s of calling.
+of SegmentNT's 14. Printed as a table, one line a noise level: coding parts of exons and genes of the reference that are
+found (both ends, or all coding parts equal), and the share of the called ones that is right. With --region, genes that
+lie inside count.
 
 Counted apart, because the state machine does not hold them on purpose: genes whose CDS overlaps another's (nested and
 overlapping genes), gaps in a CDS shorter than the shortest intron (frameshifts), other splice sites than GT-AG, GC-AG
@@ -16,7 +17,7 @@ and AT-AC, coding parts below 4 bp, and CDS that do not go from start to stop wi
 from __future__ import annotations
 
 import argparse
-import time
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from segnt_tools.gff.genemodel import Gene, Interval, Transcript
 from segnt_tools.gff.reading import read_genes
 from segnt_tools.gff.sequences import genetic_code, spliced, translate
 from segnt_tools.sequence.assembly import Assembly, Contig
+from segnt_tools.training.regions import Stretch, parse_region
 
 SIGNAL = 6.0
 STEP = 16.0  # logits are kept as 8-bit integers of 1 / STEP
@@ -61,7 +63,7 @@ class Reference:
     left_out: Counter[str]
 
 
-def reference(genes: Iterable[Gene], assembly: Assembly, parameters: GeneParameters) -> Reference:
+def reference(genes: Iterable[Gene], assembly: Assembly | CutAssembly, parameters: GeneParameters) -> Reference:
     """The isoforms to be found, and what is left out."""
     drawn: dict[str, list[Transcript]] = {contig.name: [] for contig in assembly.contigs}
     held: dict[str, list[Transcript]] = {contig.name: [] for contig in assembly.contigs}
@@ -95,7 +97,7 @@ def _overlapping(transcripts: Sequence[Transcript]) -> set[int]:
     return found
 
 
-def _fault(contig: str, transcript: Transcript, assembly: Assembly, parameters: GeneParameters) -> str:
+def _fault(contig: str, transcript: Transcript, assembly: Assembly | CutAssembly, parameters: GeneParameters) -> str:
     code = genetic_code(parameters.genetic_code)
     coding = spliced(assembly, contig, transcript.cds, transcript.strand)
     protein = translate(coding, code, complete_start=False)
@@ -111,6 +113,33 @@ def _fault(contig: str, transcript: Transcript, assembly: Assembly, parameters: 
         return "start or stop codon split by an intron"
     classes = {splice_class(assembly, contig, intron, transcript.strand) for intron in coding_introns(transcript)}
     return "other splice sites" if classes - set(SPLICE_CLASSES) else ""
+
+
+class CutAssembly:
+    """A stretch of one contig of an assembly as an assembly of its own."""
+
+    def __init__(self, assembly: Assembly, place: Stretch) -> None:
+        self._assembly = assembly
+        self._place = place
+        self.contigs = (Contig(place.contig, place.length, ""),)
+        self.lengths = {place.contig: place.length}
+
+    def codes(self, contig: str, start: int = 0, end: int | None = None) -> NDArray[np.uint8]:
+        """Base codes of a part of the stretch."""
+        first = self._place.start
+        return self._assembly.codes(contig, first + start, self._place.end if end is None else first + end)
+
+    def genes(self, genes: Iterable[Gene]) -> list[Gene]:
+        """Genes that lie inside, with coordinates of the stretch."""
+        place = self._place
+        inside = (g for g in genes if g.contig == place.contig and place.start <= g.start and g.end <= place.end)
+        return [dataclasses.replace(g, transcripts=tuple(map(self._moved, g.transcripts))) for g in inside]
+
+    def _moved(self, transcript: Transcript) -> Transcript:
+        def moved(intervals: tuple[Interval, ...]) -> tuple[Interval, ...]:
+            return tuple((start - self._place.start, end - self._place.start) for start, end in intervals)
+
+        return dataclasses.replace(transcript, exons=moved(transcript.exons), cds=moved(transcript.cds))
 
 
 class DrawnTracks:
@@ -215,26 +244,29 @@ class Counts:
 
     def __str__(self) -> str:
         return (
-            f"{self.found}/{self.truth} = {self.found / max(self.truth, 1):.4f} of the reference, "
-            f"{self.right}/{self.predicted} = {self.right / max(self.predicted, 1):.4f} of the prediction"
+            f"{self.found} / {self.truth} = {self.found / max(self.truth, 1):.4f} | "
+            f"{self.right / max(self.predicted, 1):.4f}"
         )
 
 
 def recover(
-    kind: str, truth: Reference, assembly: Assembly, contigs: Sequence[Contig], parameters: GeneParameters, noise: float
-) -> tuple[Counts, Counts, float]:
-    """Coding parts and genes found at a noise level, and bases a second."""
+    kind: str,
+    truth: Reference,
+    assembly: Assembly | CutAssembly,
+    contigs: Sequence[Contig],
+    parameters: GeneParameters,
+    noise: float,
+) -> tuple[Counts, Counts]:
+    """Coding parts and genes found at a noise level."""
     tracks = DrawnTracks(kind, truth.drawn, assembly.lengths, noise)
-    begun = time.perf_counter()
     called: dict[str, list[Transcript]] = {contig.name: [] for contig in contigs}
     for gene in call_genes(tracks, assembly, contigs, parameters):
         called[gene.contig].append(gene.transcripts[0])
-    seconds = time.perf_counter() - begun
     parts, chains = Counts(), Counts()
     for contig, transcripts in called.items():
         parts.add(_parts(truth.held[contig]), _parts(transcripts), _parts(truth.drawn[contig]))
         chains.add(_chains(truth.held[contig]), _chains(transcripts), _chains(truth.drawn[contig]))
-    return parts, chains, sum(contig.length for contig in contigs) / seconds
+    return parts, chains
 
 
 def main() -> None:
@@ -244,10 +276,14 @@ def main() -> None:
     parser.add_argument("--annotation", type=Path, required=True)
     parser.add_argument("--kind", choices=("stranded", "segmentnt"), action="append")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.0])
+    parser.add_argument("--region", metavar="CHR:FROM-TO")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     with Assembly.open(args.genome) as assembly:
-        genes = read_genes(args.annotation, assembly.lengths)
+        genes = [gene for gene in read_genes(args.annotation, assembly.lengths) if "pseudo" not in gene.type]
+        cut = CutAssembly(assembly, parse_region(args.region, assembly.lengths)) if args.region else None
+        genome: Assembly | CutAssembly = cut or assembly
+        inside = cut.genes(genes) if cut else genes
         for kind in args.kind or ("stranded", "segmentnt"):
             parameters = parameters_of(None, kind == "stranded")
             try:
@@ -255,11 +291,14 @@ def main() -> None:
             except UsageError as error:
                 raise SystemExit(str(error)) from error
             parameters = parameters.replaced({"start_codons": ["ATG"]}).with_settings(args.set)
-            truth = reference(genes, assembly, parameters)
-            print(f"{kind}: left out {dict(truth.left_out)}")
+            truth = reference(inside, genome, parameters)
+            left_out = ", ".join(f"{number} {reason}" for reason, number in truth.left_out.most_common())
+            print(f"{kind}: of {sum(map(len, truth.drawn.values()))} genes left out: {left_out or 'none'}")
+            print("| noise | coding parts found | of the called right | genes found | of the called right |")
+            print("|---|---|---|---|---|")
             for noise in args.noise:
-                parts, chains, rate = recover(kind, truth, assembly, assembly.contigs, parameters, noise)
-                print(f"  noise {noise}: CDS parts {parts}\n    genes {chains}; {rate / 1e6:.2f} Mb/s", flush=True)
+                parts, chains = recover(kind, truth, genome, genome.contigs, parameters, noise)
+                print(f"| {noise:g} | {parts} | {chains} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
     python benchmarks/decoder_speed.py --genome genome.fa --contig NAME TRACKS.h5...
 
 Steps: reading and unpacking logits; making the rows of scores for the machine; best path and forward sums; backward
-sums. Rows are made twice in a whole run (once in each direction). Processor time, so that other load on the machine
-shows less; the first block is run once before, so that compiling does not count.
+sums; at last all of it, as call-genes does it: rows twice (once in each direction), forward sums twice (the second time
+where a gene needs them). Both strands are decoded at once, with all states. Processor time, so that other load on the
+machine shows less; the first block is run once before, so that compiling does not count.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from segnt_tools.genes.calling import ContigSource, FileTracks, GeneCaller, defa
 from segnt_tools.genes.decoding import BLOCK_BASES, PieceDecoder
 from segnt_tools.genes.emissions import EmissionBuilder
 from segnt_tools.genes.kernels import Rows
-from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.assembly import Assembly, Contig
 from segnt_tools.tracks.file import TracksReader
 
 
@@ -58,6 +59,9 @@ def main() -> None:
         best = decoder.best
         decoded = measured("best path and forward sums", length, best)
         measured("backward sums", length, lambda: decoder.sums(decoded.segments[:1]))
+        made.clear()
+        whole = Contig(contig, length, "")
+        measured("all: genes with scores", length, lambda: caller.genes(whole))
 
 
 if __name__ == "__main__":

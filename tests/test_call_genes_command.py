@@ -23,11 +23,12 @@ from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 ROOT = Path(__file__).parents[1]
 DEMO = ROOT / "segnt_tools" / "data" / "demo"
 BASES = 45_000
+SECOND = 60_000  # where the second contig begins in the demo assembly; frames stay as they are
 
 
 @pytest.fixture(scope="module")
 def prediction(tmp_path_factory) -> tuple[Path, Path]:
-    """A FASTA with a stretch of the demo assembly, and tracks drawn from its annotation, in two shards."""
+    """A FASTA with stretches of the demo assembly, and tracks drawn from its annotation, in two shards."""
     spec = importlib.util.spec_from_file_location("decoder_recovery_cli", ROOT / "benchmarks" / "decoder_recovery.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -36,18 +37,21 @@ def prediction(tmp_path_factory) -> tuple[Path, Path]:
     fasta = folder / "piece.fa"
     with Assembly.open(DEMO / "arabidopsis_chr1.fa.gz") as assembly:
         (name,) = assembly.lengths
-        fasta.write_text(f">{name} some text\n{decode(assembly.codes(name, 0, BASES))}\n>tiny\nACGTN\n")
+        first, second = (decode(assembly.codes(name, *part)) for part in ((0, BASES), (SECOND, SECOND + BASES)))
+        fasta.write_text(f">{name} some text\n{first}\n>tiny\nACGTN\n>second\n{second}\n")
         genes = read_genes(DEMO / "arabidopsis_chr1.gff3.gz", assembly.lengths)
         transcripts = [transcript for gene in genes if (transcript := longest(gene)) is not None]
         drawn = module.DrawnTracks("stranded", {name: transcripts}, assembly.lengths, 0.0)
     with Assembly.open(fasta) as assembly:
         header = TracksHeader(drawn.tracks, Encoding.LOGIT8, assembly.fingerprint, "drawn", "f", {"licence": "none"})
         border = 20_001
-        shards = ([Piece(name, 0, border)], [Piece(name, border, BASES), Piece("tiny", 0, 5)])
+        rest = [Piece(name, border, BASES), Piece("tiny", 0, 5), Piece("second", 0, BASES)]
+        shards = ([Piece(name, 0, border)], rest)
         for number, pieces in enumerate(shards):
             with tracks_writer(folder / f"{number}.h5", header, assembly.contigs, pieces) as writer:
                 for piece in pieces:
-                    writer.write(drawn.logits(name, piece.start, piece.end))
+                    moved = SECOND if piece.contig == "second" else 0
+                    writer.write(drawn.logits(name, moved + piece.start, moved + piece.end))
     return fasta, folder
 
 
@@ -79,6 +83,8 @@ def test_threads_and_order_of_shards_do_not_show(prediction, tmp_path):
     tracks = [str(folder / "1.h5"), str(folder / "0.h5")]
     out = tmp_path / "two"
     assert run(["call-genes", *tracks, "--genome", str(fasta), "--out", str(out), "--threads", "2", "--quiet"]) == 0
+    contigs = {gene.contig for gene in read_genes(out / "genes.gff3")}
+    assert len(contigs) == 2
     for name in ("genes.gff3", "proteins.fa", "cds.fa", "transcripts.fa", "call-genes.json"):
         assert (tmp_path / "one" / name).read_bytes() == (out / name).read_bytes()
 
