@@ -16,6 +16,7 @@ import pysam
 import pytest
 
 from segnt_tools.commands.main import run
+from segnt_tools.errors import AssemblyError
 from segnt_tools.sequence.assembly import Assembly, Contig
 from segnt_tools.sequence.preparation import prepare
 from segnt_tools.sequence.shards import plan_shards, read_shards
@@ -155,6 +156,18 @@ def test_more_shards_than_bases() -> None:
 
 def test_shard_table_round_trip(prepared: Path) -> None:
     assert [shard.bases for shard in read_shards(prepared)] == [32]
+
+
+@pytest.mark.parametrize("stretch", [1, 2, 3, 7, 100])
+def test_runs_of_n_are_whole_however_they_are_read(
+    prepared: Path, stretch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segnt_tools.sequence.assembly._STRETCH", stretch)
+    with Assembly.open(prepared) as assembly:
+        found = {contig.name: assembly.gaps(contig.name).tolist() for contig in assembly.contigs}
+        assert found == {"one": [[4, 8]], "two": [[0, 4]], "three": [[0, 2]], "four": []}
+        with pytest.raises(AssemblyError, match="no contig five"):
+            assembly.gaps("five")
 
 
 def test_threads_may_read_one_assembly(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from segnt_tools.logs import logger
 from segnt_tools.models.registry import LoadedModel
 from segnt_tools.quantisation import LOGIT_LIMIT, STEP
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.sequence.codes import Codes, N, runs
+from segnt_tools.sequence.codes import Codes, N
 from segnt_tools.sequence.shards import Piece
 from segnt_tools.sequence.windows import Window, windows_of_contig, windows_of_segments
 
@@ -112,7 +112,7 @@ class Predictor:
 
     def _windows_between_gaps(self, assembly: Assembly, contig: str, length: int) -> list[Window]:
         # Bases in long gaps belong to no window; they get windows of their own that are never run.
-        gaps = [(int(a), int(b)) for a, b in runs(assembly.codes(contig) == N)]
+        gaps = [(int(a), int(b)) for a, b in assembly.gaps(contig)]
         windows = windows_of_segments(length, gaps, self.geometry)
         filled: list[Window] = []
         position = 0

@@ -14,13 +14,15 @@ from typing import IO
 
 import numpy as np
 import pysam
+from numpy.typing import NDArray
 
 from segnt_tools.errors import AssemblyError
-from segnt_tools.sequence.codes import Codes, decode, encode
+from segnt_tools.sequence.codes import Codes, N, decode, encode, runs
 from segnt_tools.sequence.fasta import read_blocks
 
 ASSEMBLY_FILE = "assembly.fa.gz"
 CONTIGS_FILE = "contigs.tsv"
+_STRETCH = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,22 @@ class Assembly(ABC):
     def sequence(self, contig: str, start: int = 0, end: int | None = None) -> str:
         """Upper-case sequence of contig[start:end]."""
         return decode(self.codes(contig, start, end))
+
+    def gaps(self, contig: str) -> NDArray[np.int64]:
+        """Runs of N of a contig, shape (runs, 2), 0-based half-open; a stretch at a time, whatever its length.
+
+        Raises:
+            AssemblyError: no such contig.
+        """
+        found: list[list[int]] = []
+        for start in range(0, self.lengths.get(contig, 1), _STRETCH):
+            end = min(start + _STRETCH, self.lengths.get(contig, 0))
+            for first, last in (runs(self.codes(contig, start, end) == N) + start).tolist():
+                if found and found[-1][1] == first:
+                    found[-1][1] = last
+                else:
+                    found.append([first, last])
+        return np.array(found, dtype=np.int64).reshape(-1, 2)
 
     @abstractmethod
     def _codes(self, contig: str, start: int, end: int) -> Codes: ...

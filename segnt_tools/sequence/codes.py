@@ -49,7 +49,7 @@ def reverse_complement(codes: Codes) -> Codes:
 
 def runs(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Runs of True as an array (runs, 2) of 0-based half-open intervals."""
-    padded = np.zeros(mask.size + 2, dtype=np.int8)
-    padded[1:-1] = mask
-    change = np.flatnonzero(np.diff(padded))
-    return change.reshape(-1, 2)
+    borders = np.flatnonzero(mask[1:] != mask[:-1]) + 1
+    first = [0] if mask[:1].any() else []
+    last = [mask.size] if mask[-1:].any() else []
+    return np.concatenate([first, borders, last]).astype(np.int64).reshape(-1, 2)
