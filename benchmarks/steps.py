@@ -1,26 +1,27 @@
-"""Speed and peak memory of every step that is not the model, as whole processes; prints a table.
+"""Speed and peak memory of every step but training, each a process of its own on one core; prints a table.
 
-    python benchmarks/steps.py [--bases 30M] [--genome FASTA]
-    python benchmarks/steps.py --contigs      100,000 contigs of 300 bp against one contig, with the embedded model
+    python benchmarks/steps.py [--bases 30M] [--genome FASTA]   one contig, and as many bases in contigs of 300 bp
+    python benchmarks/steps.py --model [--bases 3M]             predict with an embedded model, and the steps on genes
 
-Mb/s are given by processor time (user + system of all threads) and by the clock. The tracks of 14 elements are made up
-(blocks of high probability over a noisy background), because only their amount matters here.
+Mb/s are bases by processor time (user and system); what the step takes on 300 bases (its start-up) is taken off.
+`ratio` is the time a base of the many contigs by that of the one. The tracks of 14 elements are made up (blocks of high
+probability over a noisy background), because only their amount matters.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import resource
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from segnt_tools.commands.common import bases as number_of_bases
 from segnt_tools.elements import SEGMENTNT_ELEMENTS, Track
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.shards import Piece
@@ -28,44 +29,43 @@ from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 SEGNT = Path(sys.executable).with_name("segnt")
 STRETCH = 1 << 20
+SHORT = 300
 
 
 @dataclass(frozen=True)
 class Usage:
     """What a finished process used."""
 
-    wall: float
     cpu: float
     peak_mb: float
 
 
+# A process counts the memory of the one that started it as its own peak: a small one must start it.
+_LAUNCHER = """
+import json, os, resource, sys
+pid = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(pid, 0)
+print(json.dumps([status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]))
+"""
+
+
 def measure(*command: str | Path) -> Usage:
     """Run a command to its end and account for it alone."""
-    begun = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
+    words = [str(part) for part in command]
+    launcher = [sys.executable, "-I", "-S", "-c", _LAUNCHER, *words]
+    finished = subprocess.run(launcher, capture_output=True, text=True, check=True)
+    status, cpu, peak_mb = json.loads(finished.stdout.splitlines()[-1])
     if status:
-        raise SystemExit(f"failed: {' '.join(map(str, command))}")
-    return Usage(time.perf_counter() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+        raise SystemExit(f"failed: {' '.join(words)}\n{finished.stderr}")
+    return Usage(cpu, peak_mb)
 
 
-def row(step: str, bases: int, usage: Usage, start: Usage, aim: str) -> None:
-    """One line of the table; start-up (measured by --help) is taken off the times."""
-    wall, cpu = max(1e-3, usage.wall - start.wall), max(1e-3, usage.cpu - start.cpu)
-    print(f"{step:28} {bases / 1e6 / cpu:10.1f} {bases / 1e6 / wall:10.1f} {usage.peak_mb:10.0f}   {aim}")
-
-
-def random_genome(path: Path, contigs: int, bases: int) -> None:
-    """A FASTA file of random bases in lines of 60."""
-    random = np.random.default_rng(1)
-    letters = np.frombuffer(b"ACGT", dtype=np.uint8)
+def write_fasta(path: Path, sequences: list[bytes]) -> None:
+    """A FASTA file in lines of 60."""
     with path.open("wb") as handle:
-        for number in range(contigs):
-            handle.write(b">contig%d\n" % number)
-            sequence = letters[random.integers(0, 4, bases // contigs)]
-            for start in range(0, sequence.size, 60 * 10_000):
-                lines = sequence[start : start + 60 * 10_000].tobytes()
-                handle.write(b"\n".join(lines[i : i + 60] for i in range(0, len(lines), 60)) + b"\n")
+        for number, sequence in enumerate(sequences):
+            lines = [sequence[i : i + 60] for i in range(0, len(sequence), 60)]
+            handle.write(b">contig%d\n%s\n" % (number, b"\n".join(lines)))
 
 
 def made_up_tracks(assembly: Assembly, path: Path) -> None:
@@ -75,72 +75,108 @@ def made_up_tracks(assembly: Assembly, path: Path) -> None:
         tuple(Track(name) for name in SEGMENTNT_ELEMENTS), Encoding.LOGIT8, assembly.fingerprint, "made_up", "none"
     )
     pieces = [Piece(contig.name, 0, contig.length) for contig in assembly.contigs]
+    total = sum(piece.bases for piece in pieces)
     with tracks_writer(path, header, assembly.contigs, pieces, threads=2) as writer:
-        for piece in pieces:
-            for start in range(0, piece.bases, STRETCH):
-                size = min(STRETCH, piece.bases - start)
-                values = random.normal(-8, 0.7, (len(header.tracks), size)).astype(np.float32)
-                for track in range(len(header.tracks)):
-                    for place in random.integers(0, max(1, size - 300), size // 5000):
-                        values[track, place : place + 150] += 14
-                writer.write(values)
+        for start in range(0, total, STRETCH):
+            size = min(STRETCH, total - start)
+            values = random.normal(-8, 0.7, (len(header.tracks), size)).astype(np.float32)
+            for track in range(len(header.tracks)):
+                for place in random.integers(0, max(1, size - 300), size // 5000):
+                    values[track, place : place + 150] += 14
+            writer.write(values)
 
 
-def steps(genome: Path, folder: Path) -> None:
-    """preprocess, call-peaks and bigWig on one core."""
-    print(f"{'step, one core':28} {'Mb/s cpu':>10} {'Mb/s clock':>10} {'peak MB':>10}   aim")
-    start = measure(SEGNT, "preprocess", "--help")
-    with Assembly.open(genome) as assembly:
-        bases = sum(contig.length for contig in assembly.contigs)
-        made_up_tracks(assembly, folder / "tracks.h5")
-    row("preprocess", bases, measure(SEGNT, "preprocess", genome, "--out", folder / "p"), start, ">= 30 Mb/s")
-    one = ["--threads", "1"]
-    start = measure(SEGNT, "call-peaks", "--help")
-    peaks = measure(SEGNT, "call-peaks", folder / "tracks.h5", "--out", folder / "peaks", *one)
-    row("call-peaks, 14 elements", bases, peaks, start, ">= 10 Mb/s")
-    start = measure(SEGNT, "tracks", "export", "--help")
-    export = [SEGNT, "tracks", "export", "--format", "bigwig", "--out", folder / "bw", folder / "tracks.h5"]
-    row("bigWig, an element", bases, measure(*export, "--element", "exon", *one), start, ">= 5 Mb/s")
+@dataclass(frozen=True)
+class Step:
+    """A command to measure; {} stands for the name of the assembly's files.
+
+    Attributes:
+        name: in the table.
+        command: words after `segnt`.
+        aim: what the project wants of one contig.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    aim: str = ""
 
 
-def contigs(folder: Path, bases: int) -> None:
-    """Many short contigs against one, per base, through preprocess and predict."""
-    seconds = {}
-    start = measure(SEGNT, "predict", "--help")
-    for count in (1, bases // 300):
-        random_genome(folder / f"{count}.fa", count, bases)
-        total = 0.0
-        for command in (
-            ("preprocess", folder / f"{count}.fa", "--out", folder / f"p{count}"),
-            ("predict", folder / f"p{count}", "--out", folder / f"{count}.h5"),
-        ):
-            usage = measure(SEGNT, *command)
-            total += usage.cpu - start.cpu
-            print(
-                f"{count:7} contigs, {command[0]:11} {usage.cpu:8.1f} s cpu {usage.wall:8.1f} s {usage.peak_mb:8.0f} MB"
-            )
-        seconds[count] = total
-    print(f"per base {seconds[bases // 300] / seconds[1]:.2f} times the time of one contig (aim: at most 2)")
+PREPROCESS = Step("preprocess", ("preprocess", "{}.fa", "--out", "{}"), ">= 30 Mb/s")
+STEPS = (
+    PREPROCESS,
+    Step("call-peaks, 14 elements", ("call-peaks", "{}.h5", "--out", "{}.peaks", "--threads", "1"), ">= 10 Mb/s"),
+    Step(
+        "bigWig, an element",
+        ("tracks", "export", "{}.h5", "--format", "bigwig", "--element", "exon", "--out", "{}.bw", "--threads", "1"),
+        ">= 5 Mb/s",
+    ),
+    Step("tracks cat, 14 elements", ("tracks", "cat", "{}.h5", "--out", "{}.cat.h5", "--threads", "1")),
+)
+MODEL_STEPS = (
+    PREPROCESS,
+    Step("predict", ("predict", "{}", "--out", "{}.h5", "--threads", "1", "--model", "{model}")),
+    Step("call-genes", ("call-genes", "{}.h5", "--genome", "{}", "--out", "{}.genes", "--threads", "1")),
+    Step("merge-gff", ("merge-gff", "{}.genes/genes.gff3", "--genome", "{}", "--out", "{}.merged.gff3")),
+    Step("report", ("report", "{}.genes", "--out", "{}.html")),
+)
+
+
+def run_steps(steps: tuple[Step, ...], folder: Path, bases: int, model: str) -> None:
+    """Every step on both assemblies, `one` and `many`, and the sum of all times."""
+    print(f"{'step, one core':26} {'Mb/s':>8} {'peak MB':>8} | {'many: Mb/s':>10} {'peak MB':>8} {'ratio':>6}   aim")
+    total = {"one": 0.0, "many": 0.0}
+    for step in steps:
+        seconds, peak = {}, {}
+        for name in ("tiny", "tiny", *total):  # the first run may have to compile
+            words = [word.replace("{model}", model).replace("{}", str(folder / name)) for word in step.command]
+            usage = measure(SEGNT, *words)
+            if name == "tiny":
+                start = usage
+                continue
+            seconds[name], peak[name] = max(1e-2, usage.cpu - start.cpu), usage.peak_mb
+            total[name] += seconds[name]
+        print(
+            f"{step.name:26} {bases / 1e6 / seconds['one']:8.1f} {peak['one']:8.0f} | "
+            f"{bases / 1e6 / seconds['many']:10.1f} {peak['many']:8.0f} {seconds['many'] / seconds['one']:6.2f}   "
+            f"{step.aim}",
+            flush=True,
+        )
+    print(f"{'all of these':26} {'':17} | {'':19} {total['many'] / total['one']:6.2f}   <= 2.00")
+
+
+def assemblies(folder: Path, genome: Path | None, bases: int) -> int:
+    """The FASTA files one.fa and many.fa with the same bases, real or random, and tiny.fa; returns how many bases."""
+    if genome is None:
+        letters = np.frombuffer(b"ACGT", dtype=np.uint8)
+        sequence = letters[np.random.default_rng(1).integers(0, 4, bases)].tobytes()
+    else:
+        with Assembly.open(genome) as assembly:
+            contig = assembly.contigs[0]
+            sequence = assembly.sequence(contig.name, 0, min(bases, contig.length)).encode()
+    write_fasta(folder / "one.fa", [sequence])
+    write_fasta(folder / "many.fa", [sequence[i : i + SHORT] for i in range(0, len(sequence), SHORT)])
+    write_fasta(folder / "tiny.fa", [sequence[:SHORT]])
+    return len(sequence)
 
 
 def main() -> None:
     """Run the table that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bases", type=int, default=30_000_000, help="size of the random genome")
-    parser.add_argument("--genome", type=Path, help="measure on this FASTA file instead")
-    parser.add_argument("--contigs", action="store_true", help="many short contigs against one")
+    parser.add_argument("--bases", type=number_of_bases, default=30_000_000, metavar="BP", help="size of the assembly")
+    parser.add_argument("--genome", type=Path, help="bases of this FASTA file's first contig instead of random ones")
+    parser.add_argument(
+        "--model", nargs="?", const="plant_small", metavar="NAME", help="predict and the steps on genes"
+    )
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if args.contigs:
-            contigs(folder, args.bases)
-            return
-        genome = args.genome
-        if genome is None:
-            genome = folder / "genome.fa"
-            random_genome(genome, 1, args.bases)
-        steps(genome, folder)
+        bases = assemblies(folder, args.genome, args.bases)
+        if args.model is None:
+            for kind in ("tiny", "one", "many"):
+                with Assembly.open(folder / f"{kind}.fa") as assembly:
+                    made_up_tracks(assembly, folder / f"{kind}.h5")
+        run_steps(STEPS if args.model is None else MODEL_STEPS, folder, bases, args.model or "")
 
 
 if __name__ == "__main__":
