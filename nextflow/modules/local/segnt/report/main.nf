@@ -21,10 +21,10 @@ process SEGNT_REPORT {
     def given = existing ? "--existing ${existing}" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     """
-    # The page names a run as its folder is named.
+    # The page and MultiQC name a run as its folder is named; a link would not do, since they follow it.
     mkdir -p ${prefix} named multiqc
-    ln -s ../run named/${prefix}
-    segnt report named/${prefix} --genome ${assembly} --out ${prefix}/report.html ${given} ${args}
+    mv run named/${prefix}
+    segnt report named/${prefix} --genome named/${prefix}/assembly --out ${prefix}/report.html ${given} ${args}
     mv ${prefix}/report_mqc.json multiqc/${prefix}_mqc.json
     """
 
