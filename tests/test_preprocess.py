@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pysam
@@ -113,6 +114,31 @@ def test_output_folder_that_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "out").write_text("")
     assert run(["preprocess", str(tmp_path / "a.fa"), "--out", str(tmp_path / "out")]) == 2
     assert "exists as a file" in capsys.readouterr().err
+
+
+def test_an_output_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.fa").write_text(FASTA)
+    assert run(["preprocess", str(tmp_path / "a.fa"), "--out", "/proc/none"]) == 2
+    assert "cannot write into the output folder" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_too_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.fa").write_text(FASTA)
+    monkeypatch.setattr("segnt_tools.files.shutil.disk_usage", lambda path: SimpleNamespace(free=10))
+    assert run(["preprocess", str(tmp_path / "a.fa"), "--out", str(tmp_path / "out")]) == 2
+    assert "are free" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("source", ["/proc/self/mem", "/no/such.fa", "/proc"], ids=["unreadable", "missing", "folder"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["preprocess", source, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert source in error
+    assert "cannot read" in error or "folder" in error
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 20])
