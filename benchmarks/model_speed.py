@@ -1,12 +1,14 @@
-"""Speed and memory of the SegmentNT family at true size, with random weights: no download needed.
+"""Speed and memory of the networks at true size, with random weights: no download needed.
 
-Every line is compared with a plain eager float32 version of the same network and weights in the same run (textbook
-attention that writes out all scores, separate projections, rotary tables made in every layer, Conv1d), whose output is
-checked against ours first. Medians after warm-up; on a GPU timed by CUDA events.
+Every line of SegmentNT is compared with a plain eager float32 version of the same network and weights in the same run
+(textbook attention that writes out all scores, separate projections, rotary tables made in every layer, Conv1d), whose
+output is checked against ours first. The others are compared with themselves in float32 as they are trained, before
+they are prepared for inference. Medians after warm-up; on a GPU timed by CUDA events.
 
     python benchmarks/model_speed.py                                          # SegmentNT, 3 kb, float32 and bfloat16
     python benchmarks/model_speed.py --lengths 3072 10008 30000 49992 --batch-sizes 1 4 16 --device cuda --compile
     python benchmarks/model_speed.py --model segment_enformer --device cuda
+    python benchmarks/model_speed.py --model codon_unet --repeats 20                 # the embedded network
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import torch
 import torch.nn.functional as F
 
 from segnt_tools.elements import SEGMENTNT_ELEMENTS
-from segnt_tools.models import segment_borzoi, segment_enformer, segment_nt
+from segnt_tools.models import codon_unet, segment_borzoi, segment_enformer, segment_nt
 from segnt_tools.models.architectures import build
 from segnt_tools.models.checkpoints.official import card_of
 from segnt_tools.models.interface import SegmentationModel
@@ -49,7 +51,12 @@ GEOMETRIES = {
     "segment_enformer": segment_enformer.GEOMETRY,
     "segment_borzoi": segment_borzoi.GEOMETRY,
 }
-LENGTHS = {"segment_nt": [3072], "segment_enformer": [196_608], "segment_borzoi": [524_288]}
+LENGTHS = {
+    "segment_nt": [3072],
+    "segment_enformer": [196_608],
+    "segment_borzoi": [524_288],
+    codon_unet.ARCHITECTURE: [18_432],
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class Measurement:
     """One line of the result.
 
     Attributes:
-        what: `plain eager` or `segnt_tools`, with `compiled` where it was.
+        what: `plain eager`, `unprepared` or `segnt_tools`, with `compiled` where it was.
         precision: of the arithmetic.
         batch: windows at once.
         length: bases of a window.
@@ -65,8 +72,8 @@ class Measurement:
         cpu_seconds: processor time of a batch over all threads, which a busy machine disturbs less.
         kb_per_s: bases that got an output, in thousands, by second.
         peak_gb: largest memory besides the weights; of the whole process on a CPU.
-        estimated_gb: what the model's own estimate says, used for choosing a batch size.
-        times_plain: speed over that of plain eager float32 at this length, where that ran; by processor time on a CPU.
+        estimated_gb: what the model's own estimate says, where it has one.
+        times_plain: speed over that of the first line of this length, where that ran; by processor time on a CPU.
     """
 
     what: str
@@ -77,7 +84,7 @@ class Measurement:
     cpu_seconds: float
     kb_per_s: float
     peak_gb: float
-    estimated_gb: float
+    estimated_gb: float | None
     times_plain: float | None
 
 
@@ -102,7 +109,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=sorted(CONFIGS), default="segment_nt")
+    parser.add_argument("--model", choices=sorted(LENGTHS), default="segment_nt")
     parser.add_argument("--lengths", type=int, nargs="+", help="window lengths (default: 3072, or the fixed one)")
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[1])
     parser.add_argument("--precisions", nargs="+", choices=list(PRECISIONS), default=["float32", "bfloat16"])
@@ -117,7 +124,10 @@ def _options() -> argparse.Namespace:
 
 def _random_model(name: str) -> SegmentationModel:
     """The model at true size; weights small enough that nothing overflows in float16."""
-    card = card_of(name, None, name, SEGMENTNT_ELEMENTS, GEOMETRIES[name], CONFIGS[name].as_dict())
+    if name == codon_unet.ARCHITECTURE:
+        card = codon_unet.make_card(name, "Random weights.")
+    else:
+        card = card_of(name, None, name, SEGMENTNT_ELEMENTS, GEOMETRIES[name], CONFIGS[name].as_dict())
     with Uninitialised():
         model = build(card)
     with torch.no_grad():
@@ -134,10 +144,12 @@ def _random_model(name: str) -> SegmentationModel:
 def _plain_line(
     model: SegmentationModel, length: int, options: argparse.Namespace, device: torch.device
 ) -> Measurement | None:
-    """The plain version, once it is known to compute the same."""
-    if options.no_plain or not isinstance(model, SegmentNT):
+    """The plain version, once it is known to compute the same; of other networks the one that is trained."""
+    if options.no_plain:
         return None
     codes = _codes(1, length, device)
+    if not isinstance(model, SegmentNT):
+        return _measured("unprepared", partial(model, codes), model, "float32", codes, None, options)
     with torch.inference_mode():
         difference = float((_plain_segment_nt(model, codes) - model(codes)).abs().max())
     if difference > 1e-2:
@@ -195,6 +207,7 @@ def _measured(
         peak = _peak_memory(device) - before
         kept = forward().shape[1] * batch
     speed = kept / seconds / 1e3
+    estimate = getattr(model, "window_bytes", None)
     line = Measurement(
         what=what,
         precision=precision,
@@ -204,7 +217,7 @@ def _measured(
         cpu_seconds=round(used, 4),
         kb_per_s=round(speed, 3),
         peak_gb=round(peak / 1e9, 3),
-        estimated_gb=round(batch * model.window_bytes(length, PRECISIONS[precision]) / 1e9, 3),  # type: ignore[operator]
+        estimated_gb=None if estimate is None else round(batch * estimate(length, PRECISIONS[precision]) / 1e9, 3),
         times_plain=None if plain is None else round(_ratio(speed, used / batch, plain, device), 2),
     )
     sys.stdout.write("\t".join("-" if value is None else str(value) for value in asdict(line).values()) + "\n")

@@ -60,6 +60,21 @@ def test_model_speed(script, monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("script", ["model_speed"], indirect=True)
+def test_speed_of_the_embedded_network(script, monkeypatch, tmp_path):
+    report = tmp_path / "speed.json"
+    arguments = ["model_speed", "--model", "codon_unet", "--lengths", "480", "--repeats", "1", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--device", "cpu", "--json", str(report)])
+    script.main()
+    lines = json.loads(report.read_text())["lines"]
+    assert [(line["what"], line["precision"]) for line in lines] == [
+        ("unprepared", "float32"),
+        ("segnt_tools", "float32"),
+        ("segnt_tools", "bfloat16"),
+    ]
+    assert all(line["times_plain"] > 0 for line in lines[1:])
+
+
+@pytest.mark.parametrize("script", ["model_speed"], indirect=True)
 def test_model_speed_refuses_to_compare_with_another_network(script, monkeypatch):
     monkeypatch.setitem(script.CONFIGS, "segment_nt", TINY)
     monkeypatch.setattr(script, "_plain_rotation", lambda z, model: z * 3)
