@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -20,7 +19,7 @@ SUITE = ROOT / "galaxy"
 sys.path.insert(0, str(SUITE / "testing"))
 
 from engine import Installation, data_manager_files, tool_files  # noqa: E402
-from run_tests import LOAD_FAILURE, outcome_of, subjects  # noqa: E402
+from run_tests import LOAD_FAILURE, Kind, Outcome, Subject, by_subject, outcome_of, subjects, summarise  # noqa: E402
 
 INSTALL_HINT = "run galaxy/testing/run_tests.sh once: it installs Galaxy and planemo in pinned versions (a few minutes)"
 ALL_TOOLS = [*tool_files(), *data_manager_files()]
@@ -69,16 +68,11 @@ def test_embedded_models_of_the_form_are_those_of_the_package() -> None:
     from segnt_tools.models.card import DEFAULT_MODEL
     from segnt_tools.models.registry import embedded_folder
 
-    root = ET.parse(SUITE / "macros.xml").getroot()
-    options = next(e for e in root.iter("param") if e.get("name") == "embedded").findall("option")
-    names = {path.name for path in embedded_folder().iterdir() if path.is_dir()}
-    assert {option.get("value") for option in options} == names
-    assert [option.get("value") for option in options if option.get("selected")] == [DEFAULT_MODEL]
-
-
-def test_adapt_recipe_is_the_one_of_the_repository() -> None:
-    ours = tomllib.loads((SUITE / "adapt.toml").read_text(encoding="utf-8"))
-    assert ours == tomllib.loads((ROOT / "recipes" / "adapt.toml").read_text(encoding="utf-8"))
+    macros = {str(macro.get("name")): macro for macro in ET.parse(SUITE / "macros.xml").getroot().iter("xml")}
+    named = [option.get("value") for option in macros["embedded_models"].iter("option")]
+    assert set(named) == {path.name for path in embedded_folder().iterdir() if path.is_dir()}
+    choice = list(macros["model_for_assembly"].iter("option"))
+    assert [(option.get("value"), option.get("selected")) for option in choice] == [(DEFAULT_MODEL, "true")]
 
 
 @pytest.mark.parametrize("path", tool_files(), ids=tool_name)
@@ -130,6 +124,16 @@ def test_a_skipped_or_failed_test_is_no_success() -> None:
     assert LOAD_FAILURE.findall("galaxy ERROR Tool could not be loaded: x")
 
 
+def test_fewer_tests_executed_than_the_files_hold_is_a_failure() -> None:
+    tool = Subject("segnt_predict", 2, Kind.TOOL)
+    good = [Outcome(f"segnt_predict/0.1.0+galaxy0-{number}", True) for number in range(2)]
+    assert by_subject([tool], [*good, Outcome("upload1/1.1.7-0", True)]) == {tool: good}
+    assert not summarise([tool], {tool: good}, {}, 1.0)
+    assert summarise([tool], {tool: good[:1]}, {}, 1.0)
+    assert summarise([tool], {tool: [good[0], Outcome("segnt_predict/0.1.0+galaxy0-1", False)]}, {}, 1.0)
+    assert summarise([tool], {}, {tool: "refused"}, 1.0)
+
+
 def checks(*command: str) -> str:
     """Run a checker in the suite's folder and return what it says; it must exit with 0."""
     installation = require_environment("checks")
@@ -165,7 +169,8 @@ class TestCheckers:
             checks("galaxy-tool-test-case-validation", path)
 
     def test_workflow(self) -> None:
-        checks("planemo", "workflow_lint", "--fail_level", "warn", "workflows/segnt_annotation.gxwf.yml")
+        for path in sorted((SUITE / "workflows").glob("*.gxwf.yml")):
+            checks("planemo", "workflow_lint", "--fail_level", "warn", str(path))
 
 
 @pytest.mark.slow

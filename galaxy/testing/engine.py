@@ -28,11 +28,15 @@ TESTING = Path(__file__).resolve().parent
 SUITE = TESTING.parent
 PINS = {"server": TESTING / "requirements-server.txt", "checks": TESTING / "requirements-checks.txt"}
 ADMIN_KEY = "segnt-tests-bootstrap-key"
+USER = "tester@example.org"
 TESTER = "test@bx.psu.edu"  # the user that galaxy-tool-test makes; admins see command lines, which tests assert on
 START_SECONDS = 900  # 25 s on a machine of its own; minutes on one that is busy
 STOP_SECONDS = 30
 # The queues that Galaxy's own code sends to.
 CELERY_QUEUES = "celery,galaxy.internal,galaxy.external"
+JOBS_AT_ONCE = 2
+# Memory (GB) that is enough to start PyTorch and not for a long window; twice as much is enough for that.
+TIGHT_DATASET, TIGHT_MEMORY = "tight.fa", 1
 
 
 class EngineError(RuntimeError):
@@ -118,6 +122,7 @@ class Server:
     slots: int = 1
     port: int = field(default_factory=lambda: _free_port())
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _user_key: str = ""
 
     @property
     def url(self) -> str:
@@ -128,6 +133,11 @@ class Server:
     def suite(self) -> Path:
         """The copy of the suite that the server loads."""
         return self.scratch / "suite"
+
+    @property
+    def compiled(self) -> Path:
+        """Where jobs keep compiled code, also between runs."""
+        return self.installation.folder / "numba"
 
     def start(self) -> None:
         """Start web server and worker and wait until both answer.
@@ -170,12 +180,14 @@ class Server:
             process.wait()
         self._processes.clear()
 
-    def api(self, path: str, payload: dict[str, Any] | None = None, method: str | None = None) -> Any:
-        """The JSON answer of an API call as administrator."""
+    def api(
+        self, path: str, payload: dict[str, Any] | None = None, method: str | None = None, key: str = ADMIN_KEY
+    ) -> Any:
+        """The JSON answer of an API call, as administrator or with a user's key."""
         request = urllib.request.Request(
             f"{self.url}/api/{path}",
             data=None if payload is None else json.dumps(payload).encode(),
-            headers={"x-api-key": ADMIN_KEY, "Content-Type": "application/json"},
+            headers={"x-api-key": key, "Content-Type": "application/json"},
             method=method,
         )
         with urllib.request.urlopen(request, timeout=120) as answer:
@@ -190,9 +202,11 @@ class Server:
         return True
 
     def user_key(self) -> str:
-        """The API key of a new ordinary user; planemo refuses the bootstrap key."""
-        user = self.api("users", {"username": "tester", "email": "tester@example.org", "password": "segnt-tests-1"})
-        return str(self.api(f"users/{user['id']}/api_key", method="POST"))
+        """The API key of a user, who is made once; planemo and uploads refuse the bootstrap key."""
+        if not self._user_key:
+            user = self.api("users", {"username": "tester", "email": USER, "password": "segnt-tests-1"})
+            self._user_key = str(self.api(f"users/{user['id']}/api_key", method="POST"))
+        return self._user_key
 
     def log(self, name: str) -> str:
         """What a process has written so far."""
@@ -240,6 +254,7 @@ class Server:
         self._write("resolvers.xml", "<dependency_resolvers/>")
         self._write("data_managers.xml", self._data_managers())
         self._write("jobs.yml", json.dumps(self._jobs()))
+        self._write("destinations.yml", json.dumps(self._destinations()))
         settings = {
             "database_connection": f"sqlite:///{data}/galaxy.sqlite?isolation_level=IMMEDIATE",
             "data_dir": str(data),
@@ -261,8 +276,9 @@ class Server:
             "conda_auto_install": False,
             "job_config_file": str(self.scratch / "jobs.yml"),
             "bootstrap_admin_api_key": ADMIN_KEY,
-            "admin_users": f"{TESTER},tester@example.org",
+            "admin_users": f"{TESTER},{USER}",
             "allow_local_account_creation": True,
+            "allow_path_paste": True,
             "enable_celery_tasks": True,
             "metadata_strategy": "directory_celery",
             "amqp_internal_connection": f"sqlalchemy+sqlite:///{data}/control.sqlite?isolation_level=IMMEDIATE",
@@ -272,23 +288,50 @@ class Server:
             },
             "cleanup_job": "onsuccess",
             "outputs_to_working_directory": True,
+            "calculate_dataset_hash": "never",
         }
         # JSON is YAML.
         self._write("galaxy.yml", json.dumps({"galaxy": settings}, indent=1))
 
     def _jobs(self) -> dict[str, Any]:
-        """Jobs run here, one after the other, with our programs on their PATH and one or more slots."""
+        """Jobs go where the shipped rules of TPV send them, which here is this machine whatever they ask for."""
+        dispatcher = {
+            "runner": "dynamic",
+            "type": "python",
+            "function": "map_tool_to_destination",
+            "rules_module": "tpv.rules",
+            "tpv_config_files": [str(self.suite / "tpv_rules.yml"), str(self.scratch / "destinations.yml")],
+        }
+        return {
+            "runners": {"local": {"load": "galaxy.jobs.runners.local:LocalJobRunner", "workers": JOBS_AT_ONCE}},
+            "execution": {"default": "tpv_dispatcher", "environments": {"tpv_dispatcher": dispatcher}},
+        }
+
+    def _destinations(self) -> dict[str, Any]:
+        """What an administrator adds to the rules: a default for other tools, and destinations.
+
+        A job may not use more memory than its rule says, as on a cluster; the data segment is what Linux can limit
+        without help. A dataset of the name TIGHT_DATASET gets too little at first.
+        """
         environment = [
             {"execute": f"export PATH={self.segnt_bin}:$PATH"},
             {"name": "GALAXY_SLOTS", "value": str(self.slots)},
-            # Compiled code is kept between runs: compiling takes longer than all tests together.
-            {"name": "NUMBA_CACHE_DIR", "value": str(self.installation.folder / "numba")},
+            {"name": "NUMBA_CACHE_DIR", "value": str(self.compiled)},
+            {"execute": "ulimit -d {int(mem * 1024 * 1024)}"},
         ]
+        tight = {
+            "id": "tight",
+            "if": f"any(a.dataset and a.dataset.name == '{TIGHT_DATASET}' for a in job.input_datasets)",
+            "context": {"segnt_memory": TIGHT_MEMORY},
+        }
         return {
-            "runners": {"local": {"load": "galaxy.jobs.runners.local:LocalJobRunner", "workers": 1}},
-            "execution": {
-                "default": "local",
-                "environments": {"local": {"runner": "local", "local_slots": self.slots, "env": environment}},
+            "global": {"default_inherits": "default"},
+            "tools": {
+                "default": {"abstract": True, "cores": 1, "mem": 8},
+                ".*segnt_predict.*": {"rules": [tight]},
+            },
+            "destinations": {
+                "here": {"runner": "local", "max_accepted_gpus": 0, "env": environment},
             },
         }
 
