@@ -2,7 +2,7 @@
 
 Reads the tracks files of whole contigs (all shards of a group) and writes into --out:
 
-  genes.gff3        gene > mRNA > exon, CDS, UTR with strand, phase and score (column 6: posterior probability)
+  genes.gff3        gene > mRNA > exon, CDS, UTR with strand, phase and score (column 6: how likely it is right)
   proteins.fa, cds.fa, transcripts.fa   their sequences
   genes.gtf         with --gtf
   call-genes.json   what was called, with which parameters, in numbers
@@ -11,6 +11,10 @@ A path through an explicit state machine of genes on both strands is chosen that
 CDS can hold an in-frame stop codon, not even across an intron; every model is translated and checked before the files
 appear. A base belongs to one gene: of overlapping or nested genes the better one is kept. Parameters come from the
 model's card; --set and --parameters replace them. lncRNA genes are decoded where the model has a lncRNA track.
+
+The score of a CDS row is the probability that both its ends are right, that of an exon likewise (a transcript's outer
+end is free), that of an mRNA that all its coding parts are right; that of a gene is the share of its coding bases that
+are expected to be right. They are as honest as the card's score_map, fitted on held-out genes, makes them.
 
 With --estimate-parameters instead of tracks, the numbers that depend on the organism (shortest intron, lengths, how
 often UTRs, GC-AG and AT-AC introns occur) are measured on an annotation and written to --out/gene-parameters.json, for
