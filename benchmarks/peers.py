@@ -95,7 +95,9 @@ def _coding_rows(name: str, parts: list[list[str]]) -> Iterator[str]:
 
 def _augustus(arguments: argparse.Namespace, piece: Piece, output: Path) -> list[str]:
     # Lower case would be taken as masked repeats, which costs seven points of exon F1 on A. thaliana.
-    return ["augustus", f"--species={arguments.species}", "--gff3=on", "--softmasking=0", str(piece.fasta)]
+    # Some species files leave the stop codon out of the CDS; GFF3 has it inside.
+    options = ("--gff3=on", "--softmasking=0", "--stopCodonExcludedFromCDS=false")
+    return ["augustus", f"--species={arguments.species}", *options, str(piece.fasta)]
 
 
 def _snap(arguments: argparse.Namespace, piece: Piece, output: Path) -> list[str]:
