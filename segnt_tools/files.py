@@ -19,8 +19,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the folder of `path`, flushed to disk and renamed to it when the block ends well.
 
     The temporary name keeps the suffixes, because some writers choose their format by them. Whatever goes wrong inside
-    the block removes the temporary file and leaves an older `path` untouched.
+    the block removes the temporary file and leaves an older `path` untouched. A link is followed. A device or a pipe
+    (/dev/null, /dev/stdout) is written into: renaming a file over it would destroy it.
     """
+    path = path.resolve()
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            collected = Path(folder) / path.name
+            yield collected
+            with collected.open("rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+        return
     handle, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, suffix="".join(path.suffixes), dir=path.parent)
     os.close(handle)
     temporary = Path(name)

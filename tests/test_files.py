@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from segnt_tools.errors import UsageError
-from segnt_tools.files import atomic_path, output_folder, remove_leftovers, require_free_space
+from segnt_tools.files import atomic_path, output_folder, remove_leftovers, require_free_space, write_text
 
 
 def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
@@ -48,3 +49,21 @@ def test_output_places_that_cannot_be_used(tmp_path: Path) -> None:
         output_folder(Path("/proc/none"))
     with pytest.raises(UsageError, match="needs about 1000000000"):
         require_free_space(tmp_path, 10**18)
+
+
+def test_devices_and_pipes_are_written_into_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        write_text(pipe, "hello")
+        assert read.result(timeout=30) == "hello"
+    assert pipe.is_fifo()
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "file")
+    write_text(tmp_path / "link", "hello")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "far" / "file").read_text() == "hello"
