@@ -7,6 +7,8 @@ import csv
 import json
 import re
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -150,3 +152,12 @@ def test_no_plugin_is_asked_for():
             text = path.read_text(encoding="utf-8")
             assert "plugins {" not in text, path
             assert "from 'plugin/" not in text, path
+
+
+@pytest.mark.parametrize("options", [[], ["--predict-rate", "0.5M"]], ids=["cpu", "gpu"])
+def test_planning_tables_in_the_readme_are_those_of_the_calculator(options: list[str]):
+    command = [sys.executable, "benchmarks/scaling.py", "benchmarks/step_costs.json", *options]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    table = printed.split("\n\n", 1)[1].strip()
+    assert len(table.splitlines()) == 2 + 3 * 3, "three genomes on 1, 8 and 64 workers"
+    assert table in (PIPELINE / "README.md").read_text(encoding="utf-8")
