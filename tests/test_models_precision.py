@@ -26,5 +26,7 @@ def test_auto_is_bfloat16_where_it_is_fast(monkeypatch, tmp_path: Path, vendor, 
     monkeypatch.setattr(registry, "_CPU_INFO", described)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bfloat16)
-    assert registry.choose_precision("auto", torch.device("cpu")) == expected
-    assert registry.choose_precision("float32", torch.device("cpu")) == torch.float32
+    cpu = torch.device("cpu")
+    assert registry.choose_precision("auto", cpu, reduced_on_cpu=True) == expected
+    assert registry.choose_precision("auto", cpu, reduced_on_cpu=False) == torch.float32
+    assert registry.choose_precision("float32", cpu, reduced_on_cpu=True) == torch.float32

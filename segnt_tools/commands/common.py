@@ -104,7 +104,7 @@ def add_model_options(parser: argparse.ArgumentParser, default_model: str) -> No
         "--precision",
         default="auto",
         choices=("auto", "float32", "bfloat16", "float16"),
-        help="type of the model's arithmetic; auto: bfloat16 where it is fast (GPU, CPU with AMX)",
+        help="type of the model's arithmetic; auto: bfloat16 on a GPU, and for the embedded models on a fast CPU",
     )
     group.add_argument("--window", type=bases, metavar="BP", help="window length (default: the card's)")
     group.add_argument(

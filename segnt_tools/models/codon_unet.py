@@ -429,6 +429,7 @@ def _stack(channels: int, kernel: int, config: CodonUNetConfig) -> nn.Sequential
 class CodonUNet(SegmentationModel):
     """The network; see the module's docstring."""
 
+    reduced_on_cpu = True  # docs/models.md: no level of gene finding changes by more than a thousandth
     codon_table: Tensor
     _parts: Tensor
 

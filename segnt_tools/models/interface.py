@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 
@@ -19,6 +20,9 @@ class SegmentationModel(torch.nn.Module, ABC):
     """
 
     card: Card
+    # Whether `--precision auto` may take bfloat16 on a CPU: only where its effect on the results was measured. The
+    # official models are there to be run number for number.
+    reduced_on_cpu: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, codes: torch.Tensor) -> torch.Tensor:

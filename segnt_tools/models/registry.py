@@ -113,10 +113,10 @@ def load_model(name_or_folder: str | Path, device: str = "auto", precision: str 
     """
     folder = find_checkpoint(name_or_folder)
     chosen_device = choose_device(device)
-    dtype = choose_precision(precision, chosen_device)
     card, weights = open_checkpoint(folder)
     with Uninitialised():
         model = build(card)
+    dtype = choose_precision(precision, chosen_device, model.reduced_on_cpu)
     model.load_state_dict(weights, strict=True)
     model.eval().requires_grad_(False)
     model.set_precision(dtype)
@@ -166,13 +166,13 @@ def choose_device(device: str) -> torch.device:
     return chosen
 
 
-def choose_precision(precision: str, device: torch.device) -> torch.dtype:
-    """The arithmetic of an option value; `auto` is bfloat16 where it is fast: on GPUs and on some CPUs."""
+def choose_precision(precision: str, device: torch.device, reduced_on_cpu: bool) -> torch.dtype:
+    """The arithmetic of an option value; `auto` is bfloat16 on GPUs, and for some models on CPUs that are fast at it."""
     if precision != "auto":
         return PRECISIONS[precision]
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if _bfloat16_is_fast_on_cpu() else torch.float32
+    return torch.bfloat16 if reduced_on_cpu and _bfloat16_is_fast_on_cpu() else torch.float32
 
 
 def _bfloat16_is_fast_on_cpu() -> bool:
