@@ -167,7 +167,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device, reduced_on_cpu: bool) -> torch.dtype:
-    """The arithmetic of an option value; `auto` is bfloat16 on GPUs, and for some models on CPUs that are fast at it."""
+    """The arithmetic of an option value; `auto` is bfloat16 on GPUs, and for some models on CPUs that do it fast."""
     if precision != "auto":
         return PRECISIONS[precision]
     if device.type == "cuda":
