@@ -88,7 +88,8 @@ def added_model(server: Server) -> None:
         "model|source": "installed",
         "model|installed": "tiny_added",
     }
-    assert "tiny_untrained on" in history.run("segnt_predict", inputs)["stderr"]
+    told = history.run("segnt_predict", inputs)["stderr"]
+    assert "tiny_added on" in told, f"the job says {told}"
 
 
 def _rows(parameters: Any) -> list[dict[str, Any]]:
