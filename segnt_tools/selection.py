@@ -2,8 +2,9 @@
 
 The fit of a model is the number of coding bases in complete gene models, each weighted with its posterior probability
 (the score of its mRNA), a base of the sample: the share of the sample that the model expects to annotate rightly. A
-model of another clade finds few genes, or is unsure of them. The sample depends on the assembly alone, so that all
-shards choose the same model.
+model of another clade finds few genes, or is unsure of them. Models that are as sure, and find about as many genes, as
+on the genomes they were made for come before all others: some clades are harder than others, and there even the right
+model expects less. The sample depends on the assembly alone, so that all shards choose the same model.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from segnt_tools.training.sureness import Sureness
 
 SAMPLED_STRETCHES = 8
 SAMPLED_LENGTH = 27_648
-# A model that is this much less sure of its genes than on the genome it was made for does not know this one.
+# A model that is this much less sure of its genes than on the genome it was made for, or finds this much fewer than the
+# fewest that its card says are usual, does not know this genome.
 _LEAST_SURENESS = 0.75
+_LEAST_DENSITY = 0.5
+# In less sequence than this the number of genes says little.
+_ENOUGH_BASES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class Fit:
         expected_coding_share: coding bases in them, weighted with their posterior, a base of the sample.
         mean_score: mean posterior of these models, weighted with their coding bases; 0 without any.
         usual_score: the same on the held-out part of the genome it was made for; 0 if its card does not say.
+        genes_per_mb: complete gene models a million bases of the sample; 0 if the sample is too short to say.
+        fewest_genes_per_mb: the fewest that the card says are usual; 0 if it does not say.
     """
 
     model: str
@@ -47,11 +54,15 @@ class Fit:
     expected_coding_share: float
     mean_score: float
     usual_score: float
+    genes_per_mb: float
+    fewest_genes_per_mb: float
 
     @property
     def is_at_home(self) -> bool:
-        """Whether the model is about as sure of its genes as on the genome it was made for."""
-        return self.genes > 0 and self.mean_score >= _LEAST_SURENESS * self.usual_score
+        """Whether the model finds genes about as often and as surely as in the clade it was made for."""
+        rare = 0 < self.genes_per_mb < _LEAST_DENSITY * self.fewest_genes_per_mb
+        sure = self.mean_score >= _LEAST_SURENESS * self.usual_score
+        return self.genes > 0 and sure and not rare
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ class Selection:
     """The models in the order of their fit, and how much was looked at.
 
     Attributes:
-        fits: the best first; ties in the order of the names.
+        fits: the best first: those at home before the others, and by expected share; ties in the order of the names.
         sampled_bases: bases of the sample.
     """
 
@@ -110,7 +121,7 @@ def select_model(
     sample = sample_of(assembly.contigs)
     bases = sum(stretch.length for stretch in sample)
     fits = [fit(load_model(folder, device, precision), assembly, sample) for _, folder in sorted(candidates.items())]
-    return Selection(tuple(sorted(fits, key=lambda found: -found.expected_coding_share)), bases)
+    return Selection(tuple(sorted(fits, key=lambda found: (not found.is_at_home, -found.expected_coding_share))), bases)
 
 
 def fit(loaded: LoadedModel, assembly: Assembly, sample: Sequence[Stretch]) -> Fit:
@@ -122,11 +133,14 @@ def fit(loaded: LoadedModel, assembly: Assembly, sample: Sequence[Stretch]) -> F
         for stretch in predict_stretches(loaded, assembly, sample)
         for gene in decode(stretch, parameters, scored=True)
     )
+    bases = max(1, sum(stretch.length for stretch in sample))
     return Fit(
         model=card.name,
         clade=card.clade,
         genes=sureness.genes,
-        expected_coding_share=sureness.expected_bases / max(1, sum(stretch.length for stretch in sample)),
+        expected_coding_share=sureness.expected_bases / bases,
         mean_score=sureness.mean_score,
         usual_score=float(card.expectations.get("mean_mrna_score", 0.0)),
+        genes_per_mb=1e6 * sureness.genes / bases if bases >= _ENOUGH_BASES else 0.0,
+        fewest_genes_per_mb=float(card.expectations.get("genes_per_mb", (0.0,))[0]),
     )
