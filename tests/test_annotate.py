@@ -164,6 +164,88 @@ def test_single_tools_give_what_the_chain_gives(finished: Path, small: Path, tmp
             assert ours == chain, name
 
 
+def runs_at_least(probability: np.ndarray, threshold: float) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(
+        np.diff(np.concatenate(([False], probability >= np.float32(threshold), [False])).astype(int))
+    )
+    return [tuple(pair) for pair in edges.reshape(-1, 2).tolist()]
+
+
+@pytest.mark.slow
+def test_peaks_of_the_bigwigs_of_a_run(finished: Path, small: Path, tmp_path: Path) -> None:
+    """Two decimals: what is called at 0.5 on the files is what is called at 0.495 on the tracks they were made from."""
+    thresholds = ("--min-interval", "1", "--max-gap", "0")
+    tracks = tmp_path / "t.h5"
+    assert run(["predict", str(small), "--out", str(tracks), "-q"]) == 0
+    places = {}
+    for source, high in ((finished / "tracks", "0.5"), (tracks, "0.495")):
+        out = tmp_path / high
+        options = ["--high", high, "--low", high, *thresholds]
+        assert run(["call-peaks", str(source), *options, "--out", str(out), "-q"]) == 0
+        rows = [line.split("\t") for line in (out / "elements.bed").read_text().splitlines()]
+        places[high] = [(*row[:4], row[5]) for row in rows]
+    assert places["0.5"] == places["0.495"]
+    with pyBigWig.open(str(finished / "tracks" / "exon.plus.bw")) as bigwig:
+        probability = np.nan_to_num(bigwig.values("long", 0, 61_123, numpy=True))
+    found = [
+        (int(start), int(end)) for name, start, end, *kind in places["0.5"] if (name, *kind) == ("long", "exon", "+")
+    ]
+    assert found == runs_at_least(probability, 0.5)
+    assert len(found) > 10
+
+
+@pytest.mark.slow
+def test_regions_are_annotated_as_they_are_in_a_whole_run(finished: Path, small: Path, tmp_path: Path) -> None:
+    regions = {("long", 3000, 30_001), ("long", 39_000, 61_123), ("three", 0, 18_433), ("short300", 10, 200)}
+    rows = "".join(f"{name}\t{start}\t{end}\n" for name, start, end in sorted(regions))
+    (tmp_path / "r.bed").write_text(rows + "long\t5000\t6000\n")
+    command = ["annotate", str(small), "--regions", str(tmp_path / "r.bed"), "-q"]
+    for name, shards in (("one", "1"), ("five", "5")):
+        assert run([*command, "--shards", shards, "--out", str(tmp_path / name)]) == 0
+    assert contents(tmp_path / "one", TEXT_FILES) == contents(tmp_path / "five", TEXT_FILES)
+    for name in ("exon.plus.bw", "intron.minus.bw"):
+        with (
+            pyBigWig.open(str(tmp_path / "five" / "tracks" / name)) as ours,
+            pyBigWig.open(str(finished / "tracks" / name)) as whole,
+        ):
+            assert set(ours.chroms()) == {"long", "three", "short300"}
+            inside = np.zeros(61_123, dtype=bool)
+            for contig, start, end in regions:
+                expected = whole.values(contig, start, end, numpy=True)
+                assert np.array_equal(ours.values(contig, start, end, numpy=True), expected, equal_nan=True)
+                if contig == "long":
+                    inside[start:end] = True
+            assert np.isnan(ours.values("long", 0, 61_123, numpy=True)[~inside]).all()
+
+    def within(contig: str, start: int, end: int) -> bool:
+        return any(contig == name and low <= start and end <= high for name, low, high in regions)
+
+    found, whole = ((folder / "elements.bed").read_text().splitlines() for folder in (tmp_path / "five", finished))
+    # A peak that ends inside a region is as in the whole run; one that crosses a border is cut there.
+    borders = {(name, str(border)) for name, start, end in regions for border in (start, end)}
+    cut = 0
+    for row in found:
+        contig, start, end, *_ = row.split("\t")
+        assert within(contig, int(start), int(end))
+        if {(contig, start), (contig, end)} & borders:
+            cut += 1
+        else:
+            assert row in whole
+    assert len(found) > 100 > cut > 0
+
+    def coding(folder: Path) -> set[tuple[str, ...]]:
+        """Place, strand and phase of every CDS row inside the regions."""
+        lines = (line.split("\t") for line in (folder / "genes.gff3").read_text().splitlines() if line[0] != "#")
+        rows = [line for line in lines if line[2] == "CDS" and within(line[0], int(line[3]) - 1, int(line[4]))]
+        return {(row[0], *row[3:5], *row[6:8]) for row in rows}
+
+    ours, theirs = coding(tmp_path / "five"), coding(finished)
+    assert len(ours) == (tmp_path / "five" / "genes.gff3").read_text().count("\tCDS\t")
+    assert len(ours & theirs) > 0.9 * len(theirs) > 20  # a gene may differ that a border has cut
+    (tmp_path / "r.bed").write_text(rows + "long\t1\t9\n")
+    assert run([*command, "--shards", "5", "--out", str(tmp_path / "five")]) == 2
+
+
 @pytest.mark.slow
 def test_a_finished_run_is_not_repeated_and_not_mixed(
     finished: Path, small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -208,6 +290,10 @@ def test_killed_at_any_moment_and_run_again(finished: Path, small: Path, tmp_pat
         (["--elements", "introns"], "has no element introns"),
         (["--device", "tpu"], "unknown device"),
         (["--device", "cuda:99"], "GPU"),
+        (["--high", "0.3", "--low", "0.4"], "do not fit"),
+        (["--set", "no_such=1"], "no_such"),
+        (["--locus-prefix", "a b"], "--locus-prefix"),
+        (["--regions", "/no/such.bed"], "/no/such.bed: cannot read the file"),
     ],
 )
 def test_wrong_options_are_refused_before_the_work(
@@ -217,6 +303,7 @@ def test_wrong_options_are_refused_before_the_work(
     error = capsys.readouterr().err
     assert message in error
     assert "predict" not in error
+    assert "bases to annotate" not in error
 
 
 @pytest.mark.parametrize("content", ["", ">a\nACGT\n>a\nAC\n", ">a\nMLEPPRT\n", "ACGT\n"])

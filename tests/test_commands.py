@@ -11,6 +11,7 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,6 +135,32 @@ def test_quiet_is_quiet_and_json_is_reproducible(tmp_path: Path, capsys: pytest.
     report = json.loads((tmp_path / "1.json").read_text())
     assert (report["tool"], report["schema_version"]) == ("segnt preprocess", 1)
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--model", "no_such_model"], "no model named no_such_model"),
+        (["--model", "plant_small", "--window", "1001"], "multiple of"),
+        (["--window", "1001"], "multiple of"),
+        (["--model", "plant_small", "--elements", "introns"], "has no element introns"),
+        (["--device", "tpu"], "unknown device"),
+        (["--model", "plant_small"], "are free"),
+        ([], "are free"),
+    ],
+)
+def test_predict_refuses_before_a_model_is_loaded(
+    tmp_path: Path, options: list[str], message: str, monkeypatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(*arguments: object) -> None:
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("segnt_tools.models.registry.load_model", load)
+    monkeypatch.setattr("segnt_tools.selection.load_model", load)
+    monkeypatch.setattr("segnt_tools.files.shutil.disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert run(["predict", str(DEMO), "--out", str(tmp_path / "t.h5"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_numbers_as_people_write_them() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from segnt_tools.commands.main import run
 from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
 from segnt_tools.peaks.calling import PeakRule, call_peaks
@@ -15,6 +17,7 @@ from segnt_tools.peaks.output import write_peaks
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.shards import Piece
+from segnt_tools.tracks.bigwig import BigWigWriter
 from segnt_tools.tracks.file import BATCH_BASES, Encoding, TracksHeader, TracksReader, tracks_writer
 
 TRACK = Track.parse("promoter_Tissue_specific")
@@ -28,11 +31,11 @@ def by_definition(probability: np.ndarray, rule: PeakRule) -> list[tuple[int, in
         if above and probability[places].max() >= np.float32(rule.high):
             runs.append([places[0], places[-1] + 1])
     joined: list[list[int]] = []
-    for run in runs:
-        if joined and run[0] - joined[-1][1] <= rule.max_gap:
-            joined[-1][1] = run[1]
+    for start, end in runs:
+        if joined and start - joined[-1][1] <= rule.max_gap:
+            joined[-1][1] = end
         else:
-            joined.append(run)
+            joined.append([start, end])
     return [
         (start, end, float(probability[start:end].astype(float).mean()))
         for start, end in joined
@@ -97,6 +100,109 @@ def test_files_hold_the_peaks_of_every_contig_in_genome_order(tmp_path: Path) ->
     ]
     assert sum(counts.intervals for counts in summary.tracks.values()) == len(expected)
     assert summary.tracks["CDS-"].bases == sum(int(r[4]) - int(r[3]) + 1 for r in gff3 if "element=CDS" in r[8])
+
+
+def test_peaks_of_regions_are_in_order_and_end_with_them(tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    contigs = [Contig(f"c{i}", 3000, "") for i in range(300)] + [Contig("long", 3 * BATCH_BASES, "")]
+    regions = {c.name: (Piece(c.name, 50, 400), Piece(c.name, 410, 2900)) for c in contigs[:-1]}
+    regions["long"] = (Piece("long", 7, 1000), Piece("long", 1_000_000, 1_000_000 + BATCH_BASES + 9))
+    pieces = [piece for contig in contigs for piece in regions[contig.name]]
+    codes = {
+        piece: np.repeat(random.choice([0, 140, 200], piece.bases // 100 + 1), 100)[: piece.bases] for piece in pieces
+    }
+    header = TracksHeader((TRACK,), Encoding.LOGIT8, "x", "m", "f")
+    with tracks_writer(tmp_path / "t.h5", header, contigs, pieces, planned=regions) as writer:
+        for piece in pieces:
+            writer.write(codes[piece][None].astype(np.uint8))
+    rule = PeakRule(0.9, 0.6, 1, 30)
+    with TracksReader(tmp_path / "t.h5") as reader:
+        lengths = {c.name: c.length for c in contigs}
+        write_peaks(reader, {TRACK.element: rule}, [0], lengths, tmp_path / "a.gff3", tmp_path / "a.bed")
+    found = [tuple(line.split("\t")[:3]) for line in (tmp_path / "a.bed").read_text().splitlines()]
+    assert found == [
+        (piece.contig, str(piece.start + start), str(piece.start + end))
+        for piece in pieces
+        for start, end, _ in by_definition(PROBABILITY_OF_CODE[codes[piece]], rule)
+    ]
+
+
+@pytest.fixture
+def bigwigs(tmp_path: Path) -> Path:
+    """bigWig files of two tracks and the tracks file t.h5 they were made from, with N and many contigs."""
+    random = np.random.default_rng(5)
+    contigs = [Contig("long", BATCH_BASES + 4000, ""), *(Contig(f"c{i}", 300 + i, "") for i in range(50))]
+    header = TracksHeader((Track.parse("exon+"), Track.parse("CTCF-bound")), Encoding.LOGIT8, "x", "m", "f")
+    pieces = [Piece(c.name, 0, c.length) for c in contigs]
+    with tracks_writer(tmp_path / "t.h5", header, contigs, pieces) as writer:
+        for piece in pieces:
+            steps = random.integers(0, 256, (2, piece.bases // 20 + 1)).astype(np.uint8)
+            writer.write(np.repeat(steps, 20, axis=1)[:, : piece.bases])
+    for decimals in (2, 6):
+        out = ["--decimals", str(decimals), "--out", str(tmp_path / f"d{decimals}")]
+        assert run(["tracks", "export", str(tmp_path / "t.h5"), "--format", "bigwig", *out, "-q"]) == 0
+    return tmp_path
+
+
+def called(*arguments: Path | str, out: Path) -> list[list[str]]:
+    assert run(["call-peaks", *map(str, arguments), "--out", str(out), "-q"]) == 0
+    return [line.split("\t") for line in (out / "elements.bed").read_text().splitlines()]
+
+
+def test_bigwig_files_give_the_peaks_of_the_tracks_file(bigwigs: Path) -> None:
+    def peaks(source: Path, high: str, low: str) -> tuple[list[list[str]], np.ndarray]:
+        """Rows without their scores, and the scores."""
+        files = sorted(source.iterdir(), reverse=True) if source.name == "d2" else [source]
+        options = ["--max-gap", "25", "--min-interval", "30", "--high", high, "--low", low]
+        rows = called(*files, *options, out=bigwigs / "o")
+        return [row[:4] + row[5:] for row in rows], np.array([int(row[4]) for row in rows])
+
+    # Rounded to two decimals, what is at least 0.895 counts as 0.9.
+    for folder, high, low, tolerance in (("d6", "0.9", "0.3", 1), ("d2", "0.895", "0.295", 6)):
+        expected, expected_scores = peaks(bigwigs / "t.h5", high, low)
+        found, scores = peaks(bigwigs / folder, "0.9", "0.3")
+        assert len(found) > 1000
+        assert found == expected
+        assert np.abs(scores - expected_scores).max() <= tolerance
+    text = (bigwigs / "o" / "elements.gff3").read_text()
+    assert "#!model" not in text
+    assert f"##sequence-region long 1 {BATCH_BASES + 4000}" in text
+    assert {row[3] for row in called(bigwigs / "d2", "--element", "exon", out=bigwigs / "o")} == {"exon"}
+    assert called(bigwigs / "d6", out=bigwigs / "o") == called(
+        bigwigs / "t.h5", out=bigwigs / "o"
+    )  # 0.5 without a card
+
+
+def test_bigwig_files_that_do_not_fit_are_refused(bigwigs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exon = bigwigs / "d2" / "exon.plus.bw"
+    other, text, folder, sample, copy = (
+        bigwigs / name for name in ("intron.bw", "CDS.bw", "none", "wt.bw", "exon+.bw")
+    )
+    with other.open("wb") as handle, BigWigWriter(handle, [("c1", 300), ("d", 9)]):
+        pass
+    text.write_text("hello")
+    folder.mkdir()
+    for target in (sample, copy):
+        shutil.copy(exon, target)
+    values = bigwigs / "lncRNA.bw"
+    with values.open("wb") as handle, BigWigWriter(handle, [("c", 10)]) as writer:
+        writer.write(*(np.array([value]) for value in (0, 2, 5, 7.5)))
+    for arguments, message in (
+        ([text], "CDS.bw: this is not a bigWig file"),
+        ([bigwigs / "exon.bw"], "exon.bw: no such file"),
+        ([sample], "wt.bw: wt is no known element"),
+        ([exon, "--element", "introns"], "no element introns"),
+        ([exon, other], "intron.bw: contig long is absent here and"),
+        ([exon, bigwigs / "t.h5"], "t.h5: tracks files and bigWig files cannot be mixed"),
+        ([exon, copy], "exon+.bw: "),
+        ([folder], "none: the folder holds no bigWig file"),
+        ([values], "lncRNA.bw: values from 0 to 7.5 are no probabilities"),
+    ):
+        assert run(["call-peaks", *map(str, arguments), "--out", str(bigwigs / "o"), "-q"]) == 2, message
+        error = capsys.readouterr().err
+        assert message in error
+        assert not list((bigwigs / "o").iterdir())
+    assert {row[3] for row in called(sample, "--element", "wt", out=bigwigs / "o")} == {"wt"}
 
 
 def test_codes_and_probabilities_give_the_same_peaks() -> None:

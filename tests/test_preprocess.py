@@ -20,7 +20,7 @@ from segnt_tools.commands.main import run
 from segnt_tools.errors import AssemblyError
 from segnt_tools.sequence.assembly import Assembly, Contig
 from segnt_tools.sequence.preparation import prepare
-from segnt_tools.sequence.shards import plan_shards, read_shards
+from segnt_tools.sequence.shards import Piece, joined, plan_shards, planned_pieces, read_shards
 
 FASTA = ">one first\nACGTNNNNACGTacgtacgt\n>two\nnnnn\n>three\nRRACGTAC\nGGCC\n>four\nA\n"
 
@@ -86,6 +86,65 @@ def test_patterns_choose_contigs(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert [piece.contig for shard in read_shards(tmp_path / "out") for piece in shard.pieces] == ["chr1"]
     assert run([*command, "--include", "Chr*"]) == 2
     assert "4 not included" in capsys.readouterr().err
+
+
+def test_regions_choose_what_is_annotated(tmp_path: Path) -> None:
+    (tmp_path / "a.fa").write_text(f">one\n{'ACGT' * 25}\n>two\nACGT\n>three\n{'ACGT' * 10}\n>four\nNNNN\n")
+    rows = ["three\t30\t40\tname\t0\t+", "one\t50\t60", "one\t10\t20", "", "one\t15\t25", "one\t25\t30", "four\t0\t2"]
+    (tmp_path / "r.bed").write_text("track name=x\n" + "\n".join(rows))
+    command = [
+        "preprocess",
+        str(tmp_path / "a.fa"),
+        "--out",
+        str(tmp_path / "out"),
+        "--regions",
+        str(tmp_path / "r.bed"),
+    ]
+    assert run([*command, "--shards", "3"]) == 0
+    table = [line.split("\t") for line in (tmp_path / "out" / "contigs.tsv").read_text().splitlines()[1:]]
+    assert [(row[0], row[1], row[7]) for row in table] == [
+        ("one", "100", "."),
+        ("two", "4", "outside the regions"),
+        ("three", "40", "."),
+        ("four", "4", "only N"),
+    ]
+    shards = read_shards(tmp_path / "out")
+    assert [shard.group for shard in shards] == [1, 1, 2]
+    assert [[(p.contig, p.start, p.end) for p in shard.pieces] for shard in shards] == [
+        [("one", 10, 25)],
+        [("one", 25, 30), ("one", 50, 60)],
+        [("three", 30, 40)],
+    ]
+    assert planned_pieces(shards)["one"] == (Piece("one", 10, 30), Piece("one", 50, 60))
+    report = json.loads((tmp_path / "out" / "preprocess.json").read_text())
+    assert (report["bases"], report["bases_used"], report["contigs_used"]) == (148, 40, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("five\t0\t4", "r.bed, line 2: the assembly has no contig five"),
+        ("two\t0\t13", "r.bed, line 2: two:0-13 leaves the contig of 12 bases"),
+        ("two\t-1\t3", "r.bed, line 2: the start is '-1'"),
+        ("two\t5", "r.bed, line 2: 2 columns"),
+    ],
+)
+def test_regions_that_do_not_fit_leave_nothing_behind(
+    tmp_path: Path, row: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.fa").write_text(f">one\n{'ACGT' * 5}\n>two\n{'ACGT' * 3}\n")
+    (tmp_path / "r.bed").write_text(f"one\t0\t20\n{row}\n")
+    command = [
+        "preprocess",
+        str(tmp_path / "a.fa"),
+        "--out",
+        str(tmp_path / "out"),
+        "--regions",
+        str(tmp_path / "r.bed"),
+    ]
+    assert run(command) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*"))
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
@@ -164,6 +223,24 @@ def test_shards_cover_every_base_once_and_are_balanced(kind: str, count: int) ->
     even = sum(lengths) / count
     if kind != "chromosomes":
         assert max(shard.bases for shard in shards) <= 1.6 * even
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 40])
+def test_shards_of_regions_cover_every_base_of_them_once(count: int) -> None:
+    random = np.random.default_rng(6)
+    contigs = [Contig(f"c{i}", int(random.integers(200, 30_000)), "") for i in range(100)]
+    regions = {}
+    for contig in contigs[::2]:
+        borders = np.unique(random.integers(0, contig.length, 2 * int(random.integers(1, 20))))
+        borders = borders[: borders.size // 2 * 2].reshape(-1, 2)
+        regions[contig.name] = joined(Piece(contig.name, start, end) for start, end in borders.tolist())
+    shards = plan_shards(contigs, count, regions)
+    assert len(shards) == count
+    assert planned_pieces(shards) == regions
+    total = sum(piece.bases for pieces in regions.values() for piece in pieces)
+    assert sum(shard.bases for shard in shards) == total
+    assert max(shard.bases for shard in shards) <= 1.6 * total / count
+    assert len({(p.contig, shard.group) for shard in shards for p in shard.pieces}) == len(regions)
 
 
 def test_neighbouring_short_contigs_share_a_shard() -> None:

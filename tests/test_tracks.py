@@ -98,6 +98,37 @@ def test_pieces_of_a_contig_in_several_files_read_as_one(tmp_path: Path) -> None
         assert (reader.values("a", 0, 600_000) == quantise(values)).all()
 
 
+def test_regions_are_complete_when_all_shards_are_there(tmp_path: Path) -> None:
+    regions = (Piece("a", 100, 400), Piece("a", 5000, 5300))
+    planned = {"a": regions, "c": (whole(CONTIGS[2]),)}
+    paths = []
+    for number, pieces in enumerate(([Piece("a", 100, 250)], [Piece("a", 250, 400), regions[1]], [whole(CONTIGS[2])])):
+        paths.append(tmp_path / f"{number}.h5")
+        values = logits(sum(piece.bases for piece in pieces), number)
+        with tracks_writer(paths[-1], header(shard=number + 1), CONTIGS, pieces, planned=planned) as writer:
+            writer.write(values)
+    with TracksReader(paths) as reader:
+        reader.require_whole_contigs()
+        assert (reader.planned("a"), reader.covered("c"), reader.bases) == (regions, ((0, 1000),), 1600)
+        inside = reader.values("a", 5000, 5300)
+    for some in (paths[:1], paths[1:]):
+        with TracksReader(some) as reader, pytest.raises(TracksError, match="contig a of 600000 bases is not complete"):
+            reader.require_whole_contigs()
+    assert run(["tracks", "cat", *map(str, paths), "--out", str(tmp_path / "all.h5"), "-q"]) == 0
+    command = ["tracks", "export", "--format", "npz", "--out", str(tmp_path / "o"), str(tmp_path / "all.h5"), "-q"]
+    assert run(command) == 0
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["a.101-400.npz", "a.5001-5300.npz", "c.npz"]
+    with TracksReader(tmp_path / "all.h5") as reader:
+        reader.require_whole_contigs()
+        assert (reader.values("a", 5000, 5300) == inside).all()
+    with tracks_writer(
+        tmp_path / "b.h5", header(), CONTIGS, [Piece("a", 0, 9)], planned={"a": [Piece("a", 0, 9)]}
+    ) as w:
+        w.write(logits(9))
+    with pytest.raises(TracksError, match="other regions of contig a"):
+        TracksReader([paths[0], tmp_path / "b.h5"])
+
+
 @pytest.mark.parametrize("bases", [1, 100, 5000, 10**6])
 def test_short_contigs_of_several_files_are_read_together(tmp_path: Path, bases: int) -> None:
     random = np.random.default_rng(1)

@@ -30,16 +30,25 @@ from typing import TYPE_CHECKING, Any
 from segnt_tools import __version__
 from segnt_tools.commands import call_genes, call_peaks, preprocess
 from segnt_tools.commands.common import add_common_options, refuse_other_settings, require_same_settings, write_report
-from segnt_tools.commands.predict import PredictOptions, add_predict_options, load, predict_shard, select
+from segnt_tools.commands.predict import (
+    PredictOptions,
+    add_predict_options,
+    check_options,
+    load,
+    predict_shard,
+    require_space,
+    select,
+)
 from segnt_tools.commands.tracks import export_tracks
 from segnt_tools.errors import AssemblyError, UsageError
 from segnt_tools.files import atomic_path, output_folder, remove_leftovers
+from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.logs import logger
-from segnt_tools.models.card import AUTO_MODEL
+from segnt_tools.models.card import AUTO_MODEL, PeakDefaults
 from segnt_tools.peaks.output import default_tracks
 from segnt_tools.sequence.assembly import CONTIGS_FILE, Assembly
 from segnt_tools.sequence.preparation import GAPS_FILE
-from segnt_tools.sequence.shards import read_shards
+from segnt_tools.sequence.shards import planned_pieces, read_shards
 from segnt_tools.tracks.export import track_file_name
 from segnt_tools.tracks.file import TracksReader
 
@@ -118,12 +127,13 @@ class _Annotation:
         values = vars(self.args)
         ignored = {
             *("run", "command", "assembly", "out", "quiet", "debug", "json", "threads", "batch_size"),
-            *("keep_intermediate", "action_function"),
+            *("keep_intermediate", "action_function", "regions"),
         }
         settings: dict[str, Any] = {
             "assembly_sha256": _digest(self.args.assembly),
             "model_fingerprint": checkpoint_fingerprint(folder),
             "version": __version__,
+            "regions_sha256": None if self.args.regions is None else _digest(self.args.regions),
         }
         settings |= {key: value for key, value in values.items() if key not in ignored}
         return dict(json.loads(json.dumps(settings, default=str)))
@@ -157,6 +167,7 @@ class _Annotation:
         require_same_settings(self.folder / INTERMEDIATE / SETTINGS_FILE, self.settings, "results")
         for folder in (self.folder, self.prepared, self.shard_folder, self.folder / "tracks"):
             remove_leftovers(folder)
+        self._check_options()
         self._step("preprocess", self._preprocess)
         with Assembly.open(self.prepared) as assembly:
             if self.args.model == AUTO_MODEL:
@@ -174,6 +185,13 @@ class _Annotation:
         self._step("report", self._report)
         self._clean_up()
 
+    def _check_options(self) -> None:
+        """Refuse wrong options of every step before the first one begins."""
+        args = self.args
+        check_options(PredictOptions.from_arguments(args))
+        call_peaks.rule_with(PeakDefaults(), call_peaks.given_thresholds(args))
+        call_genes.options_from(args).applied_to(GeneParameters())
+
     def _step(self, name: str, function: Callable[[], dict[str, Any]]) -> None:
         """Do a step unless its report says that it is done; the report is written last."""
         if name in self.args.skip or self._step_report(name).exists():
@@ -187,17 +205,18 @@ class _Annotation:
     def _preprocess(self) -> dict[str, Any]:
         args = self.args
         sizes = (args.shards, args.shard_size, args.min_length)
-        result = preprocess.preprocess(args.assembly, self.prepared, *sizes, args.include, args.exclude)
+        result = preprocess.preprocess(args.assembly, self.prepared, *sizes, args.include, args.exclude, args.regions)
         return preprocess.summary(result)
 
     def _predict(self, assembly: Assembly) -> list[Path]:
         output_folder(self.shard_folder)
-        paths = []
-        for shard in read_shards(self.prepared):
-            path = self.shard_folder / f"{shard.number:05d}.h5"
-            if not path.exists():
-                predict_shard(assembly, shard, self.loaded, self.options, path)
-            paths.append(path)
+        shards = read_shards(self.prepared)
+        planned = planned_pieces(shards)
+        paths = [self.shard_folder / f"{shard.number:05d}.h5" for shard in shards]
+        missing = [(shard, path) for shard, path in zip(shards, paths, strict=True) if not path.exists()]
+        require_space(self.options, sum(shard.bases for shard, _ in missing), self.shard_folder)
+        for shard, path in missing:
+            predict_shard(assembly, shard, self.loaded, self.options, path, planned)
         return paths
 
     def _elements(self, paths: list[Path], assembly: Assembly) -> dict[str, Any]:
@@ -256,7 +275,7 @@ class _Annotation:
 def _digest(path: Path) -> str:
     """SHA-256 of a file as it lies on the disk."""
     if path.is_dir():
-        raise AssemblyError("this is a folder, not a FASTA file", file=path)
+        raise AssemblyError("this is a folder, not a file", file=path)
     try:
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -162,9 +162,10 @@ def call_and_write(tracks: Sequence[Path], assembly: Assembly, folder: Path, opt
     with TracksReader(list(tracks)) as reader:
         reader.require_assembly(assembly.fingerprint, assembly.path)
         reader.require_whole_contigs()
-        header = reader.header
+        header, bases = reader.header, reader.bases
         parameters = options.applied_to(default_parameters(reader))
-        caller = GeneCaller(FileTracks(reader), assembly, parameters, options.min_score)
+        source = FileTracks(reader)
+        caller = GeneCaller(source, assembly, parameters, options.min_score, held=source.held)
         present = {contig.name for contig in reader.contigs}
         contigs = [contig for contig in assembly.contigs if contig.name in present]
         found: list[Gene] = []
@@ -178,7 +179,7 @@ def call_and_write(tracks: Sequence[Path], assembly: Assembly, folder: Path, opt
     write_sequences(folder, genes, assembly, parameters.genetic_code)
     if options.gtf:
         write_gtf(folder / GTF_FILE, genes, assembly.lengths)
-    report = _report(genes, sum(contig.length for contig in contigs))
+    report = _report(genes, bases)
     report["dropped"] = {name: getattr(caller.dropped, name) for name in caller.dropped.__slots__}
     report["model"] = header.model
     report["parameters"] = caller.parameters.as_dict()

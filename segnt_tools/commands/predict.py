@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from segnt_tools.files import output_folder, require_free_space
 from segnt_tools.logs import Progress, logger
 from segnt_tools.models.card import AUTO_MODEL, DEFAULT_MODEL, Card
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.sequence.shards import Piece, Shard, read_shards
+from segnt_tools.sequence.shards import Piece, Shard, planned_pieces, read_shards
+from segnt_tools.sequence.windows import WindowGeometry
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 if TYPE_CHECKING:
@@ -83,33 +84,81 @@ class PredictOptions:
 def run(args: argparse.Namespace) -> int:
     """Predict one shard or everything."""
     options = PredictOptions.from_arguments(args)
+    check_options(options)
     output_folder(args.out.parent)
     with Assembly.open(args.input) as assembly:
-        shard = _chosen_shard(args.input, args.shard, assembly)
+        shard, planned = _chosen_shard(args.input, args.shard, assembly)
+        require_space(options, shard.bases, args.out.parent)
         selection = select(options, assembly) if options.model == AUTO_MODEL else None
         if selection is not None:
             options = dataclasses.replace(options, model=selection.best.model)
         loaded = load(options)
-        report = predict_shard(assembly, shard, loaded, options, args.out)
+        report = predict_shard(assembly, shard, loaded, options, args.out, planned)
     if selection is not None:
         report["selection"] = dataclasses.asdict(selection)
     write_report(args.json, "predict", report)
     return 0
 
 
-def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> Shard:
-    """The pieces to predict, as a shard; number 0 stands for everything."""
+Planned = Mapping[str, tuple[Piece, ...]]
+
+
+def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> tuple[Shard, Planned]:
+    """The pieces to predict, as a shard, and what all shards hold; number 0 stands for everything."""
     if not source.is_dir():
         if number is not None:
             raise UsageError("--shard needs a preprocess folder", file=source, hint="Run segnt preprocess first")
-        return Shard(0, 0, tuple(Piece(contig.name, 0, contig.length) for contig in assembly.contigs))
+        return Shard(0, 0, tuple(Piece(contig.name, 0, contig.length) for contig in assembly.contigs)), {}
     shards = read_shards(source)
+    planned = planned_pieces(shards)
     if number is None:
-        whole = {piece.contig for shard in shards for piece in shard.pieces}
-        return Shard(0, 0, tuple(Piece(c.name, 0, c.length) for c in assembly.contigs if c.name in whole))
+        return Shard(0, 0, tuple(p for c in assembly.contigs for p in planned.get(c.name, ()))), planned
     if number > len(shards):
         raise UsageError(f"there is no shard {number}: the folder has {len(shards)}", file=source)
-    return shards[number - 1]
+    return shards[number - 1], planned
+
+
+def check_options(options: PredictOptions) -> None:
+    """Refuse what cannot work before the assembly is read and a model is loaded.
+
+    A checkpoint in an official layout tells its tracks and windows only together with its weights, when it is loaded.
+
+    Raises:
+        CheckpointError: there is no such model.
+        UsageError: the device, the windows or the elements are not there.
+    """
+    from segnt_tools.models.registry import choose_device
+
+    cards = _cards(options.model)
+    choose_device(options.device)
+    for card in cards:
+        _geometry(card, options)
+        chosen_tracks(card, options.elements)
+
+
+def require_space(options: PredictOptions, bases: int, folder: Path) -> None:
+    """Stop before a model is loaded whose tracks of so many bases would not fit, where its card is known.
+
+    Raises:
+        UsageError: too little space is free.
+    """
+    tracks = max((len(chosen_tracks(card, options.elements)) for card in _cards(options.model)), default=0)
+    require_free_space(folder, _tracks_bytes(bases, tracks, Encoding(options.track_dtype)))
+
+
+def _tracks_bytes(bases: int, tracks: int, encoding: Encoding) -> int:
+    """What a tracks file takes at most: probabilities compress to less than half."""
+    return bases * tracks * encoding.dtype.itemsize // 2
+
+
+def _cards(model: str) -> list[Card]:
+    """The cards that can be read without weights: of a model, or of all that `auto` may choose."""
+    from segnt_tools.models.checkpoints.layouts import Layout, layout_of
+    from segnt_tools.models.registry import embedded_models, find_checkpoint
+
+    folders = list(embedded_models().values()) if model == AUTO_MODEL else [find_checkpoint(model)]
+    places = [layout_of(folder) for folder in folders]
+    return [Card.read(place) for layout, place in places if layout is Layout.OWN]
 
 
 def select(options: PredictOptions, assembly: Assembly) -> Selection:
@@ -146,26 +195,37 @@ def load(options: PredictOptions) -> LoadedModel:
     torch.set_num_threads(options.threads)
     loaded = load_model(options.model, options.device, options.precision)
     card = loaded.model.card
+    _warn(card, options)
     loaded.model.card = dataclasses.replace(card, geometry=_geometry(card, options))
     log_model(loaded, __version__)
     return loaded
 
 
-def _geometry(card: Card, options: PredictOptions) -> Any:
+def _geometry(card: Card, options: PredictOptions) -> WindowGeometry:
     geometry = card.geometry
     if options.window is not None:
-        if options.window > geometry.longest and geometry.shortest < geometry.length:
-            logger.warning(
-                "a window of %d bp is longer than the %d bp the model is known to work on",
-                options.window,
-                geometry.longest,
-            )
+        if _is_beyond_known(card, options):
             geometry = dataclasses.replace(geometry, longest=options.window)
         margin = min(geometry.margin, options.window // 8)
         geometry = dataclasses.replace(geometry, length=options.window, margin=margin)
     if options.overlap is not None:
         geometry = dataclasses.replace(geometry, margin=options.overlap // 2)
     return geometry
+
+
+def _is_beyond_known(card: Card, options: PredictOptions) -> bool:
+    """Whether the window is longer than the model is known to work on, which models of any length take nevertheless."""
+    known = card.geometry
+    return options.window is not None and options.window > known.longest and known.shortest < known.length
+
+
+def _warn(card: Card, options: PredictOptions) -> None:
+    if _is_beyond_known(card, options):
+        text = "a window of %d bp is longer than the %d bp the model is known to work on"
+        logger.warning(text, options.window, card.geometry.longest)
+    chosen = [card.tracks[i] for i in chosen_tracks(card, options.elements)]
+    if untrained := [track.name for track in chosen if not track.trained]:
+        logger.warning("%s was never trained on %s: do not trust these tracks", card.name, ", ".join(untrained))
 
 
 def chosen_tracks(card: Card, elements: Sequence[str] | None) -> tuple[int, ...]:
@@ -183,8 +243,6 @@ def chosen_tracks(card: Card, elements: Sequence[str] | None) -> tuple[int, ...]
             hint=f"It has: {', '.join(dict.fromkeys(track.element for track in card.tracks))}",
         )
     chosen = [i for i, track in enumerate(card.tracks) if track.element in elements or track.name in elements]
-    if untrained := [card.tracks[i].name for i in chosen if not card.tracks[i].trained]:
-        logger.warning("%s was never trained on %s: do not trust these tracks", card.name, ", ".join(untrained))
     return tuple(chosen)
 
 
@@ -201,9 +259,23 @@ def settings_of(loaded: LoadedModel, options: PredictOptions) -> dict[str, Any]:
 
 
 def predict_shard(
-    assembly: Assembly, shard: Shard, loaded: LoadedModel, options: PredictOptions, out: Path
+    assembly: Assembly,
+    shard: Shard,
+    loaded: LoadedModel,
+    options: PredictOptions,
+    out: Path,
+    planned: Planned,
 ) -> dict[str, Any]:
-    """Predict the pieces of a shard into one tracks file; returns the values of the JSON report."""
+    """Predict the pieces of a shard into one tracks file; returns the values of the JSON report.
+
+    Args:
+        assembly: the assembly.
+        shard: the pieces.
+        loaded: the model.
+        options: what to predict.
+        out: the tracks file.
+        planned: what all shards hold of each contig; contigs that are not in it are predicted whole.
+    """
     from segnt_tools.models.inference import Predictor
 
     tracks = chosen_tracks(loaded.card, options.elements)
@@ -219,8 +291,7 @@ def predict_shard(
         tool_version=__version__,
         shard=shard.number,
     )
-    # Probabilities compress to less than half; the bound is what an incompressible shard would take.
-    require_free_space(out.parent, shard.bases * len(tracks) * encoding.dtype.itemsize // 2)
+    require_free_space(out.parent, _tracks_bytes(shard.bases, len(tracks), encoding))
     predictor = Predictor(
         loaded,
         batch_size=options.batch_size,
@@ -231,7 +302,7 @@ def predict_shard(
     what = f"predict shard {shard.number}" if shard.number else "predict"
     with (
         Progress(what, shard.bases) as progress,
-        tracks_writer(out, header, assembly.contigs, shard.pieces, options.threads) as writer,
+        tracks_writer(out, header, assembly.contigs, shard.pieces, options.threads, planned) as writer,
     ):
         for values in predictor.predict(assembly, shard.pieces):
             writer.write(values)

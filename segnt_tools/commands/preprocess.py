@@ -20,8 +20,11 @@ from typing import Any
 
 from segnt_tools.commands.common import add_common_options, bases, positive_int, write_report
 from segnt_tools.files import output_folder, require_free_space
+from segnt_tools.labels.bed import read_bed
 from segnt_tools.logs import Progress, logger
 from segnt_tools.sequence.preparation import Preparation, prepare
+from segnt_tools.sequence.regions import Regions
+from segnt_tools.sequence.shards import Piece
 
 REPORT_FILE = "preprocess.json"
 
@@ -48,6 +51,9 @@ def add_preprocess_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             option, action="append", default=[], metavar="PATTERN", help=f"{what}, as in 'chr*' (repeatable)"
         )
+    group.add_argument(
+        "--regions", type=Path, metavar="BED", help="annotate these regions only; what lies outside is not predicted"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         *(args.assembly, args.out, args.shards, args.shard_size, args.min_length),
         include=args.include,
         exclude=args.exclude,
+        regions=args.regions,
         report=args.json,
     )
     return 0
@@ -69,9 +76,11 @@ def preprocess(
     min_length: int,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    regions: Path | None = None,
     report: Path | None = None,
 ) -> Preparation:
     """Run the step with progress, messages and report."""
+    wanted = None if regions is None else _read_regions(regions)
     size = assembly.stat().st_size if assembly.is_file() else 0
     require_free_space(output_folder(folder), size)
     with Progress("preprocess", 0) as progress:
@@ -83,6 +92,7 @@ def preprocess(
             min_length=min_length,
             include=include,
             exclude=exclude,
+            regions=wanted,
             progress=progress.add,
         )
         progress.total = progress.done
@@ -93,6 +103,11 @@ def preprocess(
     return result
 
 
+def _read_regions(path: Path) -> Regions:
+    rows = list(read_bed(path, stranded_columns=False))
+    return Regions(path, tuple(Piece(row.contig, row.start, row.end) for row in rows), tuple(row.line for row in rows))
+
+
 def _tell(result: Preparation) -> None:
     if ambiguous := result.changed.ambiguous:
         letters = ", ".join(f"{count} {letter}" for letter, count in sorted(ambiguous.items()))
@@ -101,10 +116,11 @@ def _tell(result: Preparation) -> None:
         logger.warning("%d U became T: is this an RNA sequence?", result.changed.uracil)
     skipped = len(result.contigs) - len(result.used)
     logger.info(
-        "%d contigs, %d bases; %d skipped; %d shards",
+        "%d contigs, %d bases; %d contigs skipped, %d bases to annotate; %d shards",
         len(result.contigs),
         sum(contig.length for contig in result.contigs),
         skipped,
+        result.bases_used,
         len(result.shards),
     )
 
@@ -129,7 +145,7 @@ def summary(result: Preparation) -> dict[str, Any]:
         "ambiguity_letters_to_n": dict(sorted(result.changed.ambiguous.items())),
         "u_to_t": result.changed.uracil,
         "contigs_used": len(result.used),
-        "bases_used": sum(contig.length for contig in result.used),
+        "bases_used": result.bases_used,
         "contigs_skipped": dict(sorted(skipped.items())),
         "shards": len(result.shards),
         "groups": len({shard.group for shard in result.shards}),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from segnt_tools.commands.common import add_common_options, print_line, write_report
+from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
 from segnt_tools.files import output_folder
 from segnt_tools.logs import Progress, logger
@@ -69,7 +70,7 @@ def run_info(reader: TracksReader, args: argparse.Namespace) -> dict[str, Any]:
         "settings": dict(header.settings),
         "tracks": [track.name for track in header.tracks],
         "contigs": len(reader.contigs),
-        "bases": sum(end - start for contig in reader.contigs for start, end in reader.covered(contig.name)),
+        "bases": reader.bases,
     }
     for key, value in values.items():
         print_line(f"{key}\t{' '.join(map(str, value)) if isinstance(value, list) else value}")
@@ -84,7 +85,7 @@ def run_export(reader: TracksReader, args: argparse.Namespace) -> dict[str, Any]
     output_folder(args.out)
     lengths = {contig.name: contig.length for contig in reader.contigs}
     regions = [Region.parse(text, lengths) for text in args.region] if args.region else None
-    tracks = tracks_of_elements(reader, args.element)
+    tracks = tracks_of_elements(reader.tracks, args.element, reader.paths[0])
     if args.format == "npz":
         files = export_npz(reader, regions, tracks, args.out)
     else:
@@ -93,20 +94,20 @@ def run_export(reader: TracksReader, args: argparse.Namespace) -> dict[str, Any]
     return {"format": args.format, "files": [path.name for path in files]}
 
 
-def tracks_of_elements(reader: TracksReader, elements: Sequence[str] | None) -> list[int]:
+def tracks_of_elements(tracks: Sequence[Track], elements: Sequence[str] | None, source: Path) -> list[int]:
     """Indices of the tracks of some elements; of all by default.
 
     Raises:
-        UsageError: there is no such element.
+        UsageError: there is no such element in their source.
     """
     if not elements:
-        return list(range(len(reader.tracks)))
+        return list(range(len(tracks)))
     chosen: list[int] = []
     for name in elements:
-        found = [i for i, track in enumerate(reader.tracks) if name in (track.element, track.name)]
+        found = [i for i, track in enumerate(tracks) if name in (track.element, track.name)]
         if not found:
-            known = ", ".join(dict.fromkeys(track.element for track in reader.tracks))
-            raise UsageError(f"no element {name} in {reader.paths[0]}", hint=f"There are: {known}")
+            known = ", ".join(dict.fromkeys(track.element for track in tracks))
+            raise UsageError(f"no element {name} in {source}", hint=f"There are: {known}")
         chosen += found
     return sorted(set(chosen))
 
@@ -122,13 +123,12 @@ def export_tracks(
 ) -> list[Path]:
     """One bigWig or bedGraph file a track."""
     suffix, writer = WRITERS[format_name]
-    total = sum(contig.length for contig in reader.contigs) * len(tracks)
     paths = [folder / f"{track_file_name(reader.tracks[i])}{suffix}" for i in tracks]
-    with Progress(f"export {format_name}", total) as progress, ThreadPoolExecutor(threads) as pool:
+    with Progress(f"export {format_name}", reader.bases * len(tracks)) as progress, ThreadPoolExecutor(threads) as pool:
 
         def write(track: int, path: Path) -> None:
             writer(reader, track, path, decimals, regions)
-            progress.add(total // len(tracks))
+            progress.add(reader.bases)
 
         list(pool.map(write, tracks, paths))
     return paths
@@ -137,11 +137,13 @@ def export_tracks(
 def export_npz(
     reader: TracksReader, regions: Sequence[Region] | None, tracks: Sequence[int], folder: Path
 ) -> list[Path]:
-    """One npz file a contig, or a region if some are given."""
-    chosen = regions or [Region(contig.name, 0, contig.length) for contig in reader.contigs]
+    """One npz file a region if some are given; else one a contig, or a stretch of one that the files hold."""
+    chosen = regions or [Region(c.name, start, end) for c in reader.contigs for start, end in reader.covered(c.name)]
+    lengths = {contig.name: contig.length for contig in reader.contigs}
     paths = []
     for region in chosen:
-        place = "" if regions is None else f".{region.start + 1}-{region.end}"
+        is_whole = regions is None and region.end - region.start == lengths[region.contig]
+        place = "" if is_whole else f".{region.start + 1}-{region.end}"
         paths.append(folder / f"{safe_name(region.contig)}{place}.npz")
     if len(set(paths)) < len(paths):
         raise UsageError("two contigs would share a file name", hint="Export them one by one with --region")
@@ -157,13 +159,13 @@ def run_cat(reader: TracksReader, args: argparse.Namespace) -> dict[str, Any]:
         raise UsageError("the output is one of the inputs", file=args.out, hint="Give another --out")
     pieces = [Piece(c.name, start, end) for c in reader.contigs for start, end in reader.covered(c.name)]
     header = dataclasses.replace(reader.header, shard=0)
-    total = sum(piece.bases for piece in pieces)
+    planned = {contig.name: reader.planned(contig.name) for contig in reader.contigs}
     with (
-        Progress("join", total) as progress,
-        tracks_writer(args.out, header, reader.contigs, pieces, args.threads) as writer,
+        Progress("join", reader.bases) as progress,
+        tracks_writer(args.out, header, reader.contigs, pieces, args.threads, planned) as writer,
     ):
         for batch in reader.batches():
             values = reader.values_of(batch)
             writer.write(values)
             progress.add(values.shape[1])
-    return {"files": len(reader.paths), "contigs": len(reader.contigs), "bases": total}
+    return {"files": len(reader.paths), "contigs": len(reader.contigs), "bases": reader.bases}

@@ -25,6 +25,7 @@ from segnt_tools.labels.collector import IntervalCollector
 from segnt_tools.labels.regulatory import Places
 from segnt_tools.labels.rules import LabelRules
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.tracks.bigwig_reading import BIGWIG_SUFFIXES, track_of_file
 
 # What gene models say about single bases.
 GENE_TRACKS = (
@@ -49,7 +50,7 @@ class Kind(StrEnum):
 _SUFFIXES = {
     Kind.GENES: (".gff3", ".gff", ".gtf"),
     Kind.TRACKS: (".h5", ".hdf5"),
-    Kind.BIGWIG: (".bw", ".bigwig"),
+    Kind.BIGWIG: BIGWIG_SUFFIXES,
     Kind.RUNS: (".bedgraph", ".bg", ".bdg", ".tsv"),
     Kind.NPZ: (".npz",),
     Kind.BED: (".bed",),
@@ -123,7 +124,7 @@ def parse_prediction(text: str) -> PredictionInput:
         return _one_kind({track: Path(file) for track, _, file in pairs}, Path(pairs[0][2]).name)
     kind = kind_of(path)
     single = kind in (Kind.BIGWIG, Kind.RUNS)
-    return PredictionInput(kind, {_track_of_file(path) if single else "1": path}, path.name)
+    return PredictionInput(kind, {track_of_file(path) if single else "1": path}, path.name)
 
 
 def _folder_input(folder: Path) -> PredictionInput:
@@ -132,7 +133,7 @@ def _folder_input(folder: Path) -> PredictionInput:
         paths = sorted(p for p in folder.iterdir() if p.name.lower().removesuffix(".gz").endswith(suffixes))
         if paths:
             by_track = kind in (Kind.BIGWIG, Kind.RUNS)
-            files = {_track_of_file(path) if by_track else str(i): path for i, path in enumerate(paths)}
+            files = {track_of_file(path) if by_track else str(i): path for i, path in enumerate(paths)}
             return PredictionInput(kind, files, folder.name)
     raise UsageError("the folder holds no bigWig, bedGraph, npz or tracks file", file=folder)
 
@@ -142,12 +143,6 @@ def _one_kind(files: Mapping[str, Path], shown: str) -> PredictionInput:
     if len(kinds) > 1:
         raise UsageError(f"one prediction cannot be of several kinds ({', '.join(sorted(kinds))})")
     return PredictionInput(kinds.pop(), files, shown)
-
-
-def _track_of_file(path: Path) -> str:
-    """`exon.plus.bw` is track `exon+`, as `segnt tracks export` names files."""
-    stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
-    return stem.replace(".plus", "+").replace(".minus", "-")
 
 
 def load_prediction(given: PredictionInput, assembly: Assembly, rules: LabelRules = _DEFAULT_RULES) -> LoadedPrediction:

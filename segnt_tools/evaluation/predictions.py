@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import pyBigWig
 from numpy.typing import NDArray
 
 from segnt_tools.elements import Strand, Track
@@ -25,6 +24,7 @@ from segnt_tools.labels.collector import IntervalCollector
 from segnt_tools.labels.intervals import Intervals, clip, union
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.tracks.bigwig_reading import BigWigFile, as_probabilities
 from segnt_tools.tracks.export import safe_name
 from segnt_tools.tracks.file import Encoding, TracksReader
 
@@ -106,24 +106,17 @@ class BigWigPrediction(Prediction):
 
     def __init__(self, files: Mapping[str, Path], lengths: Mapping[str, int]) -> None:
         self.tracks = tuple(files)
-        self._files = {}
-        self._paths = dict(files)
-        for name, path in files.items():
-            try:
-                file = pyBigWig.open(str(path))
-                chroms = dict(file.chroms() or {})
-            except RuntimeError as error:
-                raise TracksError("this is not a bigWig file, or it is damaged", file=path) from error
-            _require_lengths(chroms, lengths, path)
-            self._files[name] = (file, chroms)
+        self._files = {name: BigWigFile(path) for name, path in files.items()}
+        for file in self._files.values():
+            _require_lengths(file.lengths, lengths, file.path)
 
     def bins(self, contig: str, start: int, end: int, tracks: Sequence[str]) -> Bins:
         """Bins of the values; missing ones count as 0."""
         rows = np.zeros((len(tracks), end - start), dtype=np.int16)
         for row, name in zip(rows, tracks, strict=True):
-            file, chroms = self._files[name]
-            if contig in chroms:
-                row[:] = _checked(file.values(contig, start, end, numpy=True), self._paths[name])
+            file = self._files[name]
+            if contig in file.lengths:
+                row[:] = bin_of(file.probability(contig, start, end))
         return rows
 
 
@@ -190,7 +183,7 @@ class NpzPrediction(Prediction):
             left, right = max(start, stream.start), min(end, stream.start + stream.bases)
             if left < right:
                 block = stream.read(left - stream.start, right - stream.start)[:, columns]
-                rows[:, left - start : right - start] = _checked(block.T, stream.path)
+                rows[:, left - start : right - start] = bin_of(as_probabilities(block.T, stream.path))
         return rows
 
     def covered(self, contig: str, size: int) -> Intervals:
@@ -275,16 +268,6 @@ class IntervalPrediction(Prediction):
             for left, right in inside.tolist():
                 row[left:right] = BINS - 1
         return rows
-
-
-def _checked(values: NDArray[Any], path: Path) -> Bins:
-    """Bins of values that must be probabilities; NaN counts as 0."""
-    known = np.nan_to_num(values, nan=0.0)
-    if known.size and (known.min() < 0 or known.max() > 1):
-        raise TracksError(
-            f"values from {known.min():g} to {known.max():g} are no probabilities", file=path, hint="Scale them to 0..1"
-        )
-    return bin_of(known)
 
 
 def _require_lengths(found: Mapping[str, int], lengths: Mapping[str, int], path: Path) -> None:

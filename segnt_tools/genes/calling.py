@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
@@ -55,8 +57,23 @@ class FileTracks:
         """The tracks of the files."""
         return self._reader.tracks
 
+    def held(self, contig: str) -> tuple[tuple[int, int], ...]:
+        """Stretches of a contig that the files hold, ascending."""
+        return self._reader.covered(contig)
+
     def logits(self, contig: str, start: int, end: int) -> NDArray[np.float32]:
-        """Logits, or plus and minus the limit for labels."""
+        """Logits, or plus and minus the limit for labels; NaN where the files hold nothing."""
+        held = self._reader.covered(contig)
+        i = bisect_right(held, start, key=lambda stretch: stretch[1])
+        if i < len(held) and held[i][0] <= start and end <= held[i][1]:
+            return self._stored(contig, start, end)
+        result = np.full((len(self.tracks), end - start), np.nan, dtype=np.float32)
+        for first, last in takewhile(lambda stretch: stretch[0] < end, held[i:]):
+            low, high = max(first, start), min(last, end)
+            result[:, low - start : high - start] = self._stored(contig, low, high)
+        return result
+
+    def _stored(self, contig: str, start: int, end: int) -> NDArray[np.float32]:
         match self._reader.header.encoding:
             case Encoding.LOGIT8:
                 return logits_of_codes(self._reader.values(contig, start, end))
@@ -103,6 +120,9 @@ class GeneCaller:
         parameters: the decoder's parameters.
         min_score: genes with a lower score are not reported.
         dropped: what was decoded and not reported.
+        block_bases: bases decoded at once.
+        held: stretches of a contig that have tracks, each decoded apart as if it lay between long gaps; by default the
+            whole contig.
     """
 
     tracks: Tracks
@@ -111,6 +131,7 @@ class GeneCaller:
     min_score: float = 0.0
     dropped: Dropped = field(default_factory=Dropped)
     block_bases: int = BLOCK_BASES
+    held: Callable[[str], Sequence[tuple[int, int]]] | None = None
 
     def __post_init__(self) -> None:
         self.plan = EvidencePlan(self.tracks.tracks, self.parameters)
@@ -185,26 +206,25 @@ class GeneCaller:
         return [gene for gene in built if gene is not None]
 
     def _pieces(self, source: ContigSource, length: int) -> Iterator[tuple[int, int]]:
-        """Stretches that are decoded apart: the contig, or what lies between its long gaps."""
-        if length < _SHORTEST_PIECE:
-            return
-        if not self.parameters.gap_length:
-            yield 0, length
-            return
-        begun = 0
-        for start, end in _long_gaps(source, length, self.parameters.gap_length, self.block_bases):
-            if start - begun >= _SHORTEST_PIECE:
-                yield begun, start
-            begun = end
-        if length - begun >= _SHORTEST_PIECE:
-            yield begun, length
+        """Stretches that are decoded apart: the contig or its held stretches, or what lies between their long gaps."""
+        for start, end in [(0, length)] if self.held is None else self.held(source.contig):
+            for first, last in self._between_gaps(source, start, end):
+                if last - first >= _SHORTEST_PIECE:
+                    yield first, last
+
+    def _between_gaps(self, source: ContigSource, start: int, end: int) -> Iterator[tuple[int, int]]:
+        if self.parameters.gap_length:
+            for gap_start, gap_end in _long_gaps(source, start, end, self.parameters.gap_length, self.block_bases):
+                yield start, gap_start
+                start = gap_end
+        yield start, end
 
 
-def _long_gaps(source: ContigSource, length: int, shortest: int, block: int) -> Iterator[tuple[int, int]]:
-    """Runs of N at least this long, read block by block."""
+def _long_gaps(source: ContigSource, first: int, last: int, shortest: int, block: int) -> Iterator[tuple[int, int]]:
+    """Runs of N at least this long in a stretch of a contig, read block by block."""
     open_start, open_end = -1, -1
-    for low in range(0, length, block):
-        high = min(low + block, length)
+    for low in range(first, last, block):
+        high = min(low + block, last)
         for start, end in runs(source.codes(low, high) == N).tolist():
             if low + start == open_end:
                 open_end = low + end

@@ -1,11 +1,11 @@
-"""From tracks files to element calls as GFF3 and BED, contig by contig."""
+"""From tracks to element calls as GFF3 and BED, contig by contig."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,13 +15,35 @@ from segnt_tools.files import atomic_path
 from segnt_tools.gff.features import Attributes, escape_seqid, format_attributes, format_score
 from segnt_tools.gff.writing import write_header
 from segnt_tools.peaks.calling import PeakColumns, PeakRule, PeakScan
-from segnt_tools.tracks.file import Encoding, TracksReader
+from segnt_tools.sequence.assembly import Contig
+from segnt_tools.sequence.shards import Piece
 
 # Helper tracks of gene decoding: their intervals mean nothing to a person.
 NOT_CALLED = ("CDS_frame_0", "CDS_frame_1", "CDS_frame_2")
 
 # A lone CDS interval has no phase, which GFF3 demands of every CDS row.
 _TERM_OF_INTERVAL = {"CDS": "CDS_region"}
+
+
+class TracksSource(Protocol):
+    """Where tracks come from: tracks files or bigWig files."""
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """The tracks."""
+
+    @property
+    def contigs(self) -> tuple[Contig, ...]:
+        """The contigs."""
+
+    def covered(self, contig: str) -> tuple[tuple[int, int], ...]:
+        """Stretches of a contig that are held."""
+
+    def batches(self, contigs: Iterable[str] | None = None) -> Iterator[list[Piece]]:
+        """What is held of some contigs, in their order, in pieces to be read at once."""
+
+    def codes_or_probability_of(self, pieces: Sequence[Piece], tracks: Sequence[int]) -> NDArray[Any]:
+        """8-bit codes or probabilities of several pieces one after the other, shape (tracks, bases)."""
 
 
 @dataclass(slots=True)
@@ -40,7 +62,7 @@ class PeakSummary:
 
 
 def write_peaks(
-    reader: TracksReader,
+    reader: TracksSource,
     rules: Mapping[str, PeakRule],
     tracks: Sequence[int],
     lengths: Mapping[str, int],
@@ -52,7 +74,7 @@ def write_peaks(
     """Call the peaks of some tracks and write them as GFF3 and BED6, both in genome order.
 
     Args:
-        reader: tracks of whole contigs.
+        reader: tracks of whole contigs (or of all regions that were predicted).
         rules: thresholds by element name.
         tracks: indices of the tracks to call.
         lengths: contig lengths for the header, in the order of the output.
@@ -95,9 +117,9 @@ class _Calls:
         order = np.lexsort((track, every.end, every.start, every.contig))
         return cls(track[order], every.where(order))
 
-    def split(self, border: float) -> tuple[_Calls, list[tuple[int, PeakColumns]]]:
-        """Peaks that start before a position, and by track number those that do not."""
-        early = self.peaks.start < border
+    def split(self, contig: int, border: float) -> tuple[_Calls, list[tuple[int, PeakColumns]]]:
+        """Peaks that start before a position of a contig, and by track number those that do not."""
+        early = (self.peaks.contig < contig) | (self.peaks.start < border)
         late = [(i, self.peaks.where(~early & (self.track == i))) for i in np.unique(self.track[~early]).tolist()]
         return _Calls(self.track[early], self.peaks.where(early)), late
 
@@ -115,13 +137,12 @@ class _Caller:
     """Calls all tracks together, batch by batch; tracks are numbered in the order of their names."""
 
     def __init__(
-        self, reader: TracksReader, rules: Mapping[str, PeakRule], tracks: Sequence[int], contigs: Sequence[str]
+        self, reader: TracksSource, rules: Mapping[str, PeakRule], tracks: Sequence[int], contigs: Sequence[str]
     ) -> None:
         self._reader = reader
         self._rows = sorted(tracks, key=lambda i: reader.tracks[i].name)
         self._number = {name: i for i, name in enumerate(contigs)}
         self._scans = [PeakScan(rules[track.element]) for track in self.tracks]
-        self._read = reader.values_of if reader.header.encoding is Encoding.LOGIT8 else reader.probability_of
         self.contigs = contigs
 
     @property
@@ -134,15 +155,16 @@ class _Caller:
         held: list[tuple[int, PeakColumns]] = []
         ends = {contig: self._reader.covered(contig)[-1][1] for contig in self.contigs}
         for pieces in self._reader.batches(self.contigs):
-            values = self._read(pieces, self._rows)
+            values = self._reader.codes_or_probability_of(pieces, self._rows)
             places = [(self._number[piece.contig], piece.start, piece.end) for piece in pieces]
             held += enumerate([scan.advance(row, places) for scan, row in zip(self._scans, values, strict=True)])
             border = np.inf
             if pieces[-1].end == ends[pieces[-1].contig]:
                 held += enumerate([scan.finish() for scan in self._scans])
-            else:  # a stretch of a long contig
+            else:  # a stretch of a long contig, or some of its regions
                 border = min(scan.open_from for scan in self._scans)
-            calls, rest = _Calls.in_order([i for i, _ in held], [columns for _, columns in held]).split(border)
+            calls = _Calls.in_order([i for i, _ in held], [columns for _, columns in held])
+            calls, rest = calls.split(places[-1][0], border)
             yield calls, values.shape[1]
             held = rest
 

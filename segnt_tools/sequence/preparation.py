@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -17,7 +17,8 @@ from segnt_tools.sequence.assembly import ASSEMBLY_FILE, CONTIGS_FILE, Contig, f
 from segnt_tools.sequence.bgzf import BgzfWriter
 from segnt_tools.sequence.codes import N, encode, runs
 from segnt_tools.sequence.fasta import Block, LetterCounts, read_blocks
-from segnt_tools.sequence.shards import SHARDS_FILE, Shard, plan_shards, shards_table
+from segnt_tools.sequence.regions import Regions
+from segnt_tools.sequence.shards import SHARDS_FILE, Piece, Shard, plan_shards, shards_table
 
 GAPS_FILE = "gaps.bed"
 SOFTMASK_FILE = "softmasked.bed"
@@ -64,6 +65,11 @@ class Preparation:
         """Contigs that will be annotated."""
         return [summary for summary in self.contigs if not summary.skipped]
 
+    @property
+    def bases_used(self) -> int:
+        """Bases that will be annotated."""
+        return sum(shard.bases for shard in self.shards)
+
 
 def prepare(
     fasta: Path,
@@ -74,6 +80,7 @@ def prepare(
     min_length: int = 1,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
+    regions: Regions | None = None,
     progress: Callable[[int], None] = lambda bases: None,
 ) -> Preparation:
     """Check a FASTA file and write `assembly.fa.gz` (.fai, .gzi), contigs.tsv, gaps.bed, softmasked.bed, shards.tsv.
@@ -86,10 +93,12 @@ def prepare(
         min_length: shorter contigs are skipped, with that reason in the table.
         include: patterns of names, as in a shell; contigs that fit none are skipped, if there are any patterns.
         exclude: patterns of names; contigs that fit one are skipped.
+        regions: what alone is to be annotated (by default all of the remaining contigs); contigs without are skipped.
         progress: called with numbers of bases done.
 
     Raises:
         AssemblyError: the file is no assembly; nothing is left behind then.
+        AnnotationFileError: a region is not on the assembly; nothing is left behind either.
     """
     result = Preparation()
     with (
@@ -105,18 +114,23 @@ def prepare(
             for summary in _summaries(read_blocks(fasta, result.changed), writer, gap_writer, mask_writer, progress):
                 summary.skipped = _reason_to_skip(summary, min_length, include, exclude)
                 result.contigs.append(summary)
+        wanted = None if regions is None else regions.of({c.name: c.length for c in result.contigs})
+        if wanted is not None:
+            _skip_without_region(result.contigs, wanted)
         if not result.used:
             raise AssemblyError(
                 f"no contig is left to annotate: {_count_reasons(result.contigs)}",
                 file=fasta,
-                hint="Check --min-length, --include and --exclude",
+                hint="Check --min-length, --include, --exclude and --regions",
             )
         write_text(folder / f"{ASSEMBLY_FILE}.fai", writer.fai())
         with atomic_path(folder / f"{ASSEMBLY_FILE}.gzi") as index:
             index.write_bytes(writer.gzi())
     used = [summary.contig for summary in result.used]
-    count = shards or max(1, -(-sum(contig.length for contig in used) // shard_size))
-    result.shards = plan_shards(used, count)
+    bases = sum(contig.length for contig in used)
+    if wanted is not None:
+        bases = sum(piece.bases for contig in used for piece in wanted[contig.name])
+    result.shards = plan_shards(used, shards or max(1, -(-bases // shard_size)), wanted)
     write_text(folder / SHARDS_FILE, shards_table(result.shards))
     write_text(folder / CONTIGS_FILE, _contigs_table(result.contigs))
     return result
@@ -132,6 +146,12 @@ def _reason_to_skip(summary: ContigSummary, min_length: int, include: Sequence[s
     if summary.n == summary.length:
         return "only N"
     return ""
+
+
+def _skip_without_region(contigs: list[ContigSummary], regions: Mapping[str, tuple[Piece, ...]]) -> None:
+    for summary in contigs:
+        if not summary.skipped and summary.name not in regions:
+            summary.skipped = "outside the regions"
 
 
 def _count_reasons(contigs: list[ContigSummary]) -> str:

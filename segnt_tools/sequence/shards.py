@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -51,35 +51,68 @@ class Shard:
         return sum(piece.bases for piece in self.pieces)
 
 
-def plan_shards(contigs: Sequence[Contig], count: int) -> tuple[Shard, ...]:
+def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
+    """Pieces of one contig in ascending order, joined where they overlap or touch."""
+    result: list[Piece] = []
+    for piece in sorted(pieces, key=lambda piece: (piece.start, piece.end)):
+        if result and piece.start <= result[-1].end:
+            result[-1] = Piece(piece.contig, result[-1].start, max(result[-1].end, piece.end))
+        else:
+            result.append(piece)
+    return tuple(result)
+
+
+def planned_pieces(shards: Iterable[Shard]) -> dict[str, tuple[Piece, ...]]:
+    """What all shards together hold of each contig: all of it, or the regions that the user asked for."""
+    by_contig: dict[str, list[Piece]] = {}
+    for shard in shards:
+        for piece in shard.pieces:
+            by_contig.setdefault(piece.contig, []).append(piece)
+    return {contig: joined(pieces) for contig, pieces in by_contig.items()}
+
+
+def plan_shards(
+    contigs: Sequence[Contig], count: int, regions: Mapping[str, tuple[Piece, ...]] | None = None
+) -> tuple[Shard, ...]:
     """Cut an assembly into `count` shards of nearly equal size.
 
     A contig longer than an even share is cut into pieces that have shards of their own; shorter contigs are packed
     whole. A shard holds either pieces of one contig or whole contigs, so that groups stay as small as can be.
-    Fewer shards come out where there are fewer contigs and bases than shards.
+    Fewer shards come out where there are fewer contigs and bases than shards. With regions all this speaks of what
+    they hold of a contig.
 
     Args:
         contigs: the contigs to annotate, in the order of the assembly.
         count: wanted number of shards.
+        regions: by contig, ascending and apart, what alone is to be annotated; contigs without any are left out.
     """
     if count < 1:
         raise UsageError(f"{count} shards make no sense", hint="Give at least 1")
-    if not contigs:
+    if regions is None:
+        wanted = [joined([Piece(contig.name, 0, contig.length)]) for contig in contigs]
+    else:
+        wanted = [regions[contig.name] for contig in contigs if contig.name in regions]
+    if not wanted:
         return ()
-    share = max(1, -(-sum(contig.length for contig in contigs) // count))
-    long = [contig for contig in contigs if contig.length > share]
-    short = [contig for contig in contigs if contig.length <= share]
-    sizes = [contig.length for contig in long] + ([sum(contig.length for contig in short)] if short else [])
-    parts = _share_out(sizes, count)
-    batches = [tuple(_cut(contig, n)) for contig, n in zip(long, parts, strict=False)]
-    batches += [(pieces,) for pieces in _pack(short, parts[-1])] if short else []
-    position = {contig.name: i for i, contig in enumerate(contigs)}
+    sizes = [_bases(pieces) for pieces in wanted]
+    share = max(1, -(-sum(sizes) // count))
+    long = [i for i, size in enumerate(sizes) if size > share]
+    short = [i for i, size in enumerate(sizes) if size <= share]
+    loads = [sizes[i] for i in long] + ([sum(sizes[i] for i in short)] if short else [])
+    parts = _share_out(loads, count)
+    batches = [_cut(wanted[i], n) for i, n in zip(long, parts, strict=False)]
+    batches += [[pieces] for pieces in _pack([wanted[i] for i in short], parts[-1])] if short else []
+    position = {pieces[0].contig: i for i, pieces in enumerate(wanted)}
     batches.sort(key=lambda batch: position[batch[0][0].contig])
     shards: list[Shard] = []
     for group, batch in enumerate(batches, start=1):
         for pieces in batch:
             shards.append(Shard(len(shards) + 1, group, pieces))
     return tuple(shards)
+
+
+def _bases(pieces: Iterable[Piece]) -> int:
+    return sum(piece.end - piece.start for piece in pieces)
 
 
 def _share_out(sizes: list[int], count: int) -> list[int]:
@@ -94,41 +127,55 @@ def _share_out(sizes: list[int], count: int) -> list[int]:
     return parts
 
 
-def _cut(contig: Contig, parts: int) -> list[tuple[Piece, ...]]:
-    borders = [contig.length * i // parts for i in range(parts + 1)]
-    return [(Piece(contig.name, a, b),) for a, b in pairwise(borders)]
+def _cut(pieces: Sequence[Piece], parts: int) -> list[tuple[Piece, ...]]:
+    """The pieces of a contig in parts of equal size."""
+    total = _bases(pieces)
+    borders = [total * i // parts for i in range(parts + 1)]
+    return [tuple(_between(pieces, low, high)) for low, high in pairwise(borders)]
 
 
-def _pack(contigs: list[Contig], bins: int) -> list[tuple[Piece, ...]]:
-    """Whole contigs into bins of nearly equal size.
+def _between(pieces: Sequence[Piece], low: int, high: int) -> Iterator[Piece]:
+    """What lies between two bases, counted along the pieces as if they followed one another."""
+    passed = 0
+    for piece in pieces:
+        shift = piece.start - passed
+        passed += piece.bases
+        start, end = max(piece.start, low + shift), min(piece.end, high + shift)
+        if start < end:
+            yield Piece(piece.contig, start, end)
+
+
+def _pack(contigs: Sequence[tuple[Piece, ...]], bins: int) -> list[tuple[Piece, ...]]:
+    """Whole contigs (or all their regions) into bins of nearly equal size.
 
     The longer ones go, the longest first, into the emptiest bin; the short ones fill the bins up in their order, so
     that neighbours mostly lie in one tracks file, where thousands of them are read at once.
     """
+    sizes = [_bases(pieces) for pieces in contigs]
     bins = min(bins, len(contigs))
-    even = sum(contig.length for contig in contigs) / bins
-    large = {i for i, contig in enumerate(contigs) if contig.length > _SMALL_SHARE * even}
+    even = sum(sizes) / bins
+    large = {i for i, size in enumerate(sizes) if size > _SMALL_SHARE * even}
     filled = [(0, i) for i in range(bins)]
     chosen: list[list[int]] = [[] for _ in range(bins)]
-    for i in sorted(large, key=lambda i: (-contigs[i].length, i)):
+    for i in sorted(large, key=lambda i: (-sizes[i], i)):
         load, target = heapq.heappop(filled)
         chosen[target].append(i)
-        heapq.heappush(filled, (load + contigs[i].length, target))
+        heapq.heappush(filled, (load + sizes[i], target))
     loads = [load for load, _ in sorted(filled, key=lambda pair: pair[1])]
-    level = _level(loads, sum(contig.length for i, contig in enumerate(contigs) if i not in large))
+    level = _level(loads, sum(size for i, size in enumerate(sizes) if i not in large))
     target, poured = 0, 0
     full = max(0.0, level - loads[0])  # poured bases at which the bins up to the target are full
-    for i, contig in enumerate(contigs):
+    for i, size in enumerate(sizes):
         if i in large:
             continue
-        while target < bins - 1 and poured + contig.length / 2 > full:
+        while target < bins - 1 and poured + size / 2 > full:
             target += 1
             full += max(0.0, level - loads[target])
         chosen[target].append(i)
-        poured += contig.length
+        poured += size
     packed = [sorted(members) for members in chosen if members]
     return [
-        tuple(Piece(contigs[i].name, 0, contigs[i].length) for i in members)
+        tuple(piece for i in members for piece in contigs[i])
         for members in sorted(packed, key=lambda members: members[0])
     ]
 

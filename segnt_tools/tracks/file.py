@@ -6,6 +6,8 @@ Layout, format version 1:
     /values          the values of all pieces one after the other, shape (tracks, bases), chunked and compressed
     /pieces/contig   index into the contig names, start, end and offset in /values of every piece
     /pieces/start, /pieces/end, /pieces/offset
+    /planned/contig  only where not whole contigs were to be predicted: the regions that the run is to cover of the
+    /planned/start, /planned/end     contigs of this file, in this file or in others
     /contigs/name, /contigs/length, /contigs/md5
 
 Values are 8-bit logit codes (see segnt_tools.quantisation), float16 or float32 logits, or labels: 0 absent, 1 present,
@@ -37,7 +39,7 @@ from segnt_tools.errors import TracksError
 from segnt_tools.files import atomic_path
 from segnt_tools.quantisation import LOGIT_OF_CODE, PROBABILITY_OF_CODE, quantise
 from segnt_tools.sequence.assembly import Contig
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.shards import Piece, joined
 
 FORMAT = "segnt-tracks"
 FORMAT_VERSION = 1
@@ -148,7 +150,13 @@ class TracksWriter:
     """
 
     def __init__(
-        self, path: Path, header: TracksHeader, contigs: Sequence[Contig], pieces: Sequence[Piece], threads: int = 1
+        self,
+        path: Path,
+        header: TracksHeader,
+        contigs: Sequence[Contig],
+        pieces: Sequence[Piece],
+        threads: int = 1,
+        planned: Mapping[str, Sequence[Piece]] | None = None,
     ) -> None:
         self._path = path
         self._header = header
@@ -174,9 +182,11 @@ class TracksWriter:
             compression="gzip",
             compression_opts=1,
         )
-        self._write_index(contigs, pieces)
+        self._write_index(contigs, pieces, planned or {})
 
-    def _write_index(self, contigs: Sequence[Contig], pieces: Sequence[Piece]) -> None:
+    def _write_index(
+        self, contigs: Sequence[Contig], pieces: Sequence[Piece], planned: Mapping[str, Sequence[Piece]]
+    ) -> None:
         used = {piece.contig for piece in pieces}
         contigs = [contig for contig in contigs if contig.name in used]
         number = {contig.name: i for i, contig in enumerate(contigs)}
@@ -194,6 +204,16 @@ class TracksWriter:
         }
         for name, values in columns.items():
             group.create_dataset(name, data=np.array(values, dtype=np.int64), compression="gzip", shuffle=True)
+        rows = [
+            (number[contig.name], region.start, region.end)
+            for contig in contigs
+            for region in planned.get(contig.name, ())
+            if region.bases < contig.length
+        ]
+        if rows:
+            group = self._file.create_group("planned")
+            for name, column in zip(("contig", "start", "end"), np.array(rows, dtype=np.int64).T, strict=True):
+                group.create_dataset(name, data=column, compression="gzip", shuffle=True)
 
     def write(self, values: NDArray[Any]) -> None:
         """Append values of shape (tracks, bases) in the order of the pieces.
@@ -235,11 +255,25 @@ class TracksWriter:
 
 @contextmanager
 def tracks_writer(
-    path: Path, header: TracksHeader, contigs: Sequence[Contig], pieces: Sequence[Piece], threads: int = 1
+    path: Path,
+    header: TracksHeader,
+    contigs: Sequence[Contig],
+    pieces: Sequence[Piece],
+    threads: int = 1,
+    planned: Mapping[str, Sequence[Piece]] | None = None,
 ) -> Iterator[TracksWriter]:
-    """A writer whose file appears under its name only when it is complete."""
+    """A writer whose file appears under its name only when it is complete.
+
+    Args:
+        path: the file.
+        header: what it says about itself.
+        contigs: of the assembly; those with a piece are stored.
+        pieces: what will be written, in this order.
+        threads: that compress.
+        planned: by contig, the regions that this file and others will hold together; whole contigs by default.
+    """
     with atomic_path(path) as temporary:
-        writer = TracksWriter(temporary, header, contigs, pieces, threads)
+        writer = TracksWriter(temporary, header, contigs, pieces, threads, planned)
         try:
             yield writer
         except BaseException:
@@ -273,6 +307,29 @@ def _joined(spans: Sequence[_Span]) -> list[_Span]:
     return joined
 
 
+def in_batches(stretches: Iterable[Piece], bases: int) -> Iterator[list[Piece]]:
+    """Stretches of contigs in pieces that are read at once: long ones bit by bit, short ones together.
+
+    Args:
+        stretches: in the order wanted.
+        bases: of a batch, at most; pieces of a long stretch begin at multiples of it from the stretch's start.
+    """
+    batch: list[Piece] = []
+    free = bases
+    for stretch in stretches:
+        if stretch.bases > free and batch:
+            yield batch
+            batch, free = [], bases
+        if stretch.bases > bases:
+            for position in range(stretch.start, stretch.end, bases):
+                yield [Piece(stretch.contig, position, min(position + bases, stretch.end))]
+        else:
+            batch.append(stretch)
+            free -= stretch.bases
+    if batch:
+        yield batch
+
+
 class TracksReader:
     """Reads one or several tracks files of one model and one assembly as if they were one.
 
@@ -289,6 +346,8 @@ class TracksReader:
         self._files: list[h5py.File] = []
         self._contigs: dict[str, Contig] = {}
         self._pieces: dict[str, list[_StoredPiece]] = {}
+        self._planned: dict[str, tuple[Piece, ...]] = {}
+        self._covered: dict[str, tuple[tuple[int, int], ...]] = {}
         self._chunk_bases: list[int] = []
         self._remembered: dict[tuple[int, int, int], NDArray[Any]] = {}
         self._lock = Lock()
@@ -325,24 +384,31 @@ class TracksReader:
         known = ", ".join(track.name for track in self.tracks)
         raise TracksError(f"no track {name}", file=self.paths[0], hint=f"There are: {known}")
 
+    @property
+    def bases(self) -> int:
+        """Bases that the files hold."""
+        return sum(piece.end - piece.start for pieces in self._pieces.values() for piece in pieces)
+
     def covered(self, contig: str) -> tuple[tuple[int, int], ...]:
         """Stretches of a contig that the files hold, joined where they touch, 0-based half-open."""
-        joined: list[tuple[int, int]] = []
-        for piece in self._pieces.get(contig, ()):
-            if joined and joined[-1][1] == piece.start:
-                joined[-1] = (joined[-1][0], piece.end)
-            else:
-                joined.append((piece.start, piece.end))
-        return tuple(joined)
+        known = self._covered.get(contig)
+        if known is None:
+            stored = (Piece(contig, piece.start, piece.end) for piece in self._pieces.get(contig, ()))
+            known = self._covered[contig] = tuple((piece.start, piece.end) for piece in joined(stored))
+        return known
+
+    def planned(self, contig: str) -> tuple[Piece, ...]:
+        """What these files and others hold of a contig together: all of it, or the regions that were asked for."""
+        return self._planned.get(contig) or (Piece(contig, 0, self._contigs[contig].length),)
 
     def require_whole_contigs(self) -> None:
-        """Calling needs whole contigs, so that a border cannot show.
+        """Calling needs whole contigs, or all of the regions that were to be predicted, so that no border shows.
 
         Raises:
-            TracksError: a contig is not covered from end to end.
+            TracksError: a contig is not covered from end to end, or not all of its regions are.
         """
         for contig in self.contigs:
-            if self.covered(contig.name) != ((0, contig.length),):
+            if self.covered(contig.name) != tuple((piece.start, piece.end) for piece in self.planned(contig.name)):
                 held = ", ".join(f"{start + 1}-{end}" for start, end in self.covered(contig.name))
                 raise TracksError(
                     f"contig {contig.name} of {contig.length} bases is not complete: there are {held}",
@@ -378,23 +444,11 @@ class TracksReader:
 
         Args:
             contigs: which, in the order wanted; by default all, in the order of the files.
-            bases: of a batch, at most; stretches of a long contig begin at multiples of it.
+            bases: of a batch, at most.
         """
-        batch: list[Piece] = []
-        free = bases
-        for contig in self._contigs if contigs is None else contigs:
-            for start, end in self.covered(contig):
-                if end - start > free and batch:
-                    yield batch
-                    batch, free = [], bases
-                if end - start > bases:
-                    for position in range(start, end, bases):
-                        yield [Piece(contig, position, min(position + bases, end))]
-                else:
-                    batch.append(Piece(contig, start, end))
-                    free -= end - start
-        if batch:
-            yield batch
+        wanted = self._contigs if contigs is None else contigs
+        stretches = (Piece(contig, start, end) for contig in wanted for start, end in self.covered(contig))
+        return in_batches(stretches, bases)
 
     def values_of(self, pieces: Sequence[Piece], tracks: Sequence[int] | None = None) -> NDArray[Any]:
         """Stored values of several pieces one after the other, shape (tracks, bases), in the file's own type.
@@ -507,6 +561,11 @@ class TracksReader:
                 result = expit(values.astype(np.float32))
         return result
 
+    def codes_or_probability_of(self, pieces: Sequence[Piece], tracks: Sequence[int]) -> NDArray[Any]:
+        """Several pieces one after the other: 8-bit codes where the file stores them, else float32 probabilities."""
+        is_coded = self.header.encoding is Encoding.LOGIT8
+        return self.values_of(pieces, tracks) if is_coded else self.probability_of(pieces, tracks)
+
     def logits(self, contig: str, start: int, end: int, tracks: Sequence[int] | None = None) -> FloatArray:
         """Logits of contig[start:end], float32 (tracks, bases); minus infinity where the probability is 0."""
         values = self.values(contig, start, end, tracks)
@@ -573,6 +632,21 @@ class TracksReader:
         for contig_number, start, end, offset in zip(*columns, strict=True):
             piece = _StoredPiece(start, end, offset, number)
             self._pieces.setdefault(str(names[contig_number]), []).append(piece)
+        if "planned" in file:
+            self._read_planned(file, [str(name) for name in names], path)
+
+    def _read_planned(self, file: h5py.File, names: Sequence[str], path: Path) -> None:
+        columns = [file[f"planned/{column}"][:].tolist() for column in ("contig", "start", "end")]
+        planned: dict[str, list[Piece]] = {}
+        for contig_number, start, end in zip(*columns, strict=True):
+            planned.setdefault(names[contig_number], []).append(Piece(names[contig_number], start, end))
+        for contig, regions in planned.items():
+            if self._planned.setdefault(contig, tuple(regions)) != tuple(regions):
+                raise TracksError(
+                    f"other regions of contig {contig} were to be predicted here than in {self.paths[0]}",
+                    file=path,
+                    hint="Give the tracks files of one run",
+                )
 
     def _sort_pieces(self) -> None:
         for contig, pieces in self._pieces.items():
