@@ -168,9 +168,8 @@ def test_bigwig_files_give_the_peaks_of_the_tracks_file(bigwigs: Path) -> None:
     assert "#!model" not in text
     assert f"##sequence-region long 1 {BATCH_BASES + 4000}" in text
     assert {row[3] for row in called(bigwigs / "d2", "--element", "exon", out=bigwigs / "o")} == {"exon"}
-    assert called(bigwigs / "d6", out=bigwigs / "o") == called(
-        bigwigs / "t.h5", out=bigwigs / "o"
-    )  # 0.5 without a card
+    without_card = [called(bigwigs / name, out=bigwigs / "o") for name in ("d6", "t.h5")]  # at 0.5
+    assert [row[:4] for row in without_card[0]] == [row[:4] for row in without_card[1]]
 
 
 def test_bigwig_files_that_do_not_fit_are_refused(bigwigs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,8 @@ into --out:
   softmasked.bed   lower-case intervals
   shards.tsv       shards (units of predict) and groups (units of calling), balanced in bases
   preprocess.json  the summary
+
+With --regions, shards hold the regions of a BED file only; coordinates stay those of the assembly.
 """
 
 from __future__ import annotations
