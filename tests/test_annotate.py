@@ -131,6 +131,27 @@ def test_shards_threads_and_batches_change_no_result(
 
 
 @pytest.mark.slow
+def test_a_job_may_be_given_the_table_of_its_own_shard_alone(tmp_path: Path) -> None:
+    """As Galaxy does, where a shard is a dataset of its own."""
+    with Assembly.open(DEMO) as assembly:
+        contig = assembly.contigs[0].name
+        (tmp_path / "a.fa").write_text(f">{contig}\n{assembly.sequence(contig, 0, 40_000)}\n")
+    whole = tmp_path / "whole"
+    assert run(["preprocess", str(tmp_path / "a.fa"), "--out", str(whole), "--shards", "2"]) == 0
+    head, *shards = (whole / "shards.tsv").read_text().splitlines()
+    tracks = []
+    for number, row in enumerate(shards):
+        alone = tmp_path / f"alone_{number}"
+        shutil.copytree(whole, alone)
+        (alone / "shards.tsv").write_text(f"{head}\n{row}\n")
+        tracks.append(str(tmp_path / f"{number}.h5"))
+        assert run(["predict", str(alone), "--shard", "1", "--model", "plant_small", "--out", tracks[-1], "-q"]) == 0
+    assert len(tracks) == 2
+    assert run(["call-peaks", *tracks, "--out", str(tmp_path / "peaks"), "-q"]) == 0
+    assert run(["call-peaks", tracks[0], "--out", str(tmp_path / "half"), "-q"]) == 2
+
+
+@pytest.mark.slow
 def test_the_form_of_the_fasta_changes_no_result(finished: Path, small: Path, tmp_path: Path) -> None:
     records: dict[str, str] = {}
     for record in small.read_text().split(">")[1:]:

@@ -20,7 +20,7 @@ from segnt_tools.commands.main import run
 from segnt_tools.errors import AssemblyError
 from segnt_tools.sequence.assembly import Assembly, Contig
 from segnt_tools.sequence.preparation import prepare
-from segnt_tools.sequence.shards import Piece, joined, plan_shards, planned_pieces, read_shards
+from segnt_tools.sequence.shards import Piece, joined, plan_shards, planned_pieces, read_regions, read_shards
 
 FASTA = ">one first\nACGTNNNNACGTacgtacgt\n>two\nnnnn\n>three\nRRACGTAC\nGGCC\n>four\nA\n"
 
@@ -116,6 +116,7 @@ def test_regions_choose_what_is_annotated(tmp_path: Path) -> None:
         [("three", 30, 40)],
     ]
     assert planned_pieces(shards)["one"] == (Piece("one", 10, 30), Piece("one", 50, 60))
+    assert read_regions(tmp_path / "out") == planned_pieces(shards)
     report = json.loads((tmp_path / "out" / "preprocess.json").read_text())
     assert (report["bases"], report["bases_used"], report["contigs_used"]) == (148, 40, 2)
 
@@ -258,6 +259,7 @@ def test_more_shards_than_bases() -> None:
 
 
 def test_shard_table_round_trip(prepared: Path) -> None:
+    assert read_regions(prepared) == {}
     assert [shard.bases for shard in read_shards(prepared)] == [32]
 
 

@@ -48,7 +48,7 @@ from segnt_tools.models.card import AUTO_MODEL, PeakDefaults
 from segnt_tools.peaks.output import default_tracks
 from segnt_tools.sequence.assembly import CONTIGS_FILE, Assembly
 from segnt_tools.sequence.preparation import GAPS_FILE
-from segnt_tools.sequence.shards import planned_pieces, read_shards
+from segnt_tools.sequence.shards import read_regions, read_shards
 from segnt_tools.tracks.export import track_file_name
 from segnt_tools.tracks.file import TracksReader
 
@@ -211,7 +211,7 @@ class _Annotation:
     def _predict(self, assembly: Assembly) -> list[Path]:
         output_folder(self.shard_folder)
         shards = read_shards(self.prepared)
-        planned = planned_pieces(shards)
+        planned = read_regions(self.prepared)
         paths = [self.shard_folder / f"{shard.number:05d}.h5" for shard in shards]
         missing = [(shard, path) for shard, path in zip(shards, paths, strict=True) if not path.exists()]
         require_space(self.options, sum(shard.bases for shard, _ in missing), self.shard_folder)

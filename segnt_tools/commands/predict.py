@@ -20,7 +20,7 @@ from segnt_tools.files import output_folder, require_free_space
 from segnt_tools.logs import Progress, logger
 from segnt_tools.models.card import AUTO_MODEL, DEFAULT_MODEL, Card
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.sequence.shards import Piece, Shard, planned_pieces, read_shards
+from segnt_tools.sequence.shards import Piece, Shard, planned_pieces, read_regions, read_shards
 from segnt_tools.sequence.windows import WindowGeometry
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
@@ -104,15 +104,16 @@ Planned = Mapping[str, tuple[Piece, ...]]
 
 
 def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> tuple[Shard, Planned]:
-    """The pieces to predict, as a shard, and what all shards hold; number 0 stands for everything."""
+    """The pieces to predict, as a shard, and the regions of the run if it has any; number 0 stands for everything."""
     if not source.is_dir():
         if number is not None:
             raise UsageError("--shard needs a preprocess folder", file=source, hint="Run segnt preprocess first")
         return Shard(0, 0, tuple(Piece(contig.name, 0, contig.length) for contig in assembly.contigs)), {}
     shards = read_shards(source)
-    planned = planned_pieces(shards)
+    planned = read_regions(source)
     if number is None:
-        return Shard(0, 0, tuple(p for c in assembly.contigs for p in planned.get(c.name, ()))), planned
+        held = planned_pieces(shards)
+        return Shard(0, 0, tuple(p for c in assembly.contigs for p in held.get(c.name, ()))), planned
     if number > len(shards):
         raise UsageError(f"there is no shard {number}: the folder has {len(shards)}", file=source)
     return shards[number - 1], planned
@@ -274,7 +275,7 @@ def predict_shard(
         loaded: the model.
         options: what to predict.
         out: the tracks file.
-        planned: what all shards hold of each contig; contigs that are not in it are predicted whole.
+        planned: the regions of the run, by contig; contigs that are not in it are predicted whole.
     """
     from segnt_tools.models.inference import Predictor
 

@@ -18,7 +18,15 @@ from segnt_tools.sequence.bgzf import BgzfWriter
 from segnt_tools.sequence.codes import N, encode, runs
 from segnt_tools.sequence.fasta import Block, LetterCounts, read_blocks
 from segnt_tools.sequence.regions import Regions
-from segnt_tools.sequence.shards import SHARDS_FILE, Piece, Shard, plan_shards, shards_table
+from segnt_tools.sequence.shards import (
+    REGIONS_FILE,
+    SHARDS_FILE,
+    Piece,
+    Shard,
+    plan_shards,
+    regions_table,
+    shards_table,
+)
 
 GAPS_FILE = "gaps.bed"
 SOFTMASK_FILE = "softmasked.bed"
@@ -85,6 +93,8 @@ def prepare(
 ) -> Preparation:
     """Check a FASTA file and write `assembly.fa.gz` (.fai, .gzi), contigs.tsv, gaps.bed, softmasked.bed, shards.tsv.
 
+    With regions also regions.bed.
+
     Args:
         fasta: the assembly.
         folder: existing output folder.
@@ -131,6 +141,10 @@ def prepare(
     if wanted is not None:
         bases = sum(piece.bases for contig in used for piece in wanted[contig.name])
     result.shards = plan_shards(used, shards or max(1, -(-bases // shard_size)), wanted)
+    if wanted is None:
+        (folder / REGIONS_FILE).unlink(missing_ok=True)  # of an earlier run
+    else:
+        write_text(folder / REGIONS_FILE, regions_table({contig.name: wanted[contig.name] for contig in used}))
     write_text(folder / SHARDS_FILE, shards_table(result.shards))
     write_text(folder / CONTIGS_FILE, _contigs_table(result.contigs))
     return result

@@ -12,6 +12,7 @@ from segnt_tools.errors import AssemblyError, UsageError
 from segnt_tools.sequence.assembly import Contig
 
 SHARDS_FILE = "shards.tsv"
+REGIONS_FILE = "regions.bed"
 # Contigs of at most this part of a shard count as short.
 _SMALL_SHARE = 1 / 16
 _COLUMNS = ("shard", "group", "contig", "start", "end")
@@ -69,6 +70,26 @@ def planned_pieces(shards: Iterable[Shard]) -> dict[str, tuple[Piece, ...]]:
         for piece in shard.pieces:
             by_contig.setdefault(piece.contig, []).append(piece)
     return {contig: joined(pieces) for contig, pieces in by_contig.items()}
+
+
+def regions_table(regions: Mapping[str, tuple[Piece, ...]]) -> str:
+    """The regions that alone are to be annotated, as BED; of a contig ascending and apart."""
+    return "".join(f"{p.contig}\t{p.start}\t{p.end}\n" for pieces in regions.values() for p in pieces)
+
+
+def read_regions(folder: Path) -> dict[str, tuple[Piece, ...]]:
+    """The regions a preprocess folder was made for, by contig; empty where whole contigs are to be annotated.
+
+    They stand in a file of their own, because a folder may be handed on with a shard table cut down to one shard.
+    """
+    path = folder / REGIONS_FILE
+    if not path.exists():
+        return {}
+    by_contig: dict[str, list[Piece]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        contig, start, end = line.split("\t")
+        by_contig.setdefault(contig, []).append(Piece(contig, int(start), int(end)))
+    return {contig: tuple(pieces) for contig, pieces in by_contig.items()}
 
 
 def plan_shards(
