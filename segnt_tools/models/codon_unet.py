@@ -490,8 +490,11 @@ class CodonUNet(SegmentationModel):
 
     def forward(self, codes: Tensor) -> Tensor:
         """Base codes (batch, length) to float32 logits (batch, length, 26)."""
-        regions, boundaries = self.class_logits(codes)
-        with torch.autocast(codes.device.type, enabled=False):
+        return self.track_logits(*self.class_logits(codes))
+
+    def track_logits(self, regions: Tensor, boundaries: Tensor) -> Tensor:
+        """Logits of the two softmaxes, as `class_logits` gives them, to float32 logits (batch, length, 26)."""
+        with torch.autocast(regions.device.type, enabled=False):
             # A logit is log(sum p(in) / sum p(out)): both sums are of positive terms, so that nothing cancels, and what
             # they are relative to does not matter. The larger is at least 1; the floor keeps the quotient finite.
             relative = torch.cat([part - part.amax(dim=-1, keepdim=True) for part in (regions, boundaries)], dim=-1)

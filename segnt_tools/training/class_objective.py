@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.models.codon_unet import Boundary, CodonUNet, Region
 from segnt_tools.training.class_data import ClassBatch
+from segnt_tools.training.decoder_loss import DecoderLoss
 
 _HISTOGRAM_BINS = 4000
 _HISTOGRAM_LIMIT = 20.0
@@ -17,12 +19,23 @@ SITES = {"start": (1, 5), "stop": (2, 6), "donor": (3, 7), "acceptor": (4, 8)}
 
 
 class ClassObjective(nn.Module):
-    """Cross-entropy of regions plus weighted cross-entropy of boundaries, per base of a window."""
+    """Cross-entropy of regions plus weighted cross-entropy of boundaries, per base of a window.
 
-    def __init__(self, model: CodonUNet, boundary_weight: float, compiled: bool = False) -> None:
+    Args:
+        model: the network.
+        boundary_weight: weight of the boundaries.
+        decoder_weight: weight of the loss through the gene decoder (see decoder_loss.py); 0 for none.
+        compiled: whether torch compiles the network.
+    """
+
+    def __init__(
+        self, model: CodonUNet, boundary_weight: float, *, decoder_weight: float = 0.0, compiled: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
         self.boundary_weight = boundary_weight
+        self.decoder_weight = decoder_weight
+        self._through_decoder = DecoderLoss(GeneParameters().replaced(model.card.genes))
         self._class_logits = torch.compile(model.class_logits) if compiled else model.class_logits
 
     def forward(self, batch: ClassBatch) -> Tensor:
@@ -30,7 +43,12 @@ class ClassObjective(nn.Module):
         regions, boundaries = self._class_logits(batch.codes)
         region = _weighted(regions, batch.region, batch.region_weight)
         boundary = _weighted(boundaries, batch.boundary, batch.boundary_weight)
-        return (region + self.boundary_weight * boundary) / batch.codes.numel()
+        loss = region + self.boundary_weight * boundary
+        if self.decoder_weight:
+            tracks = self.model.track_logits(regions.float(), boundaries.float())
+            known = batch.region_weight == 1.0
+            loss = loss + self.decoder_weight * self._through_decoder(tracks, batch.codes, batch.region, known)
+        return loss / batch.codes.numel()
 
 
 def _weighted(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -142,7 +142,12 @@ class ClassTask:
         self._network = network
         self.sources = sources
         self.recipe = recipe
-        self.objective: nn.Module = ClassObjective(network, recipe.loss.boundary_weight, recipe.compile)
+        self.objective: nn.Module = ClassObjective(
+            network,
+            recipe.loss.boundary_weight,
+            decoder_weight=recipe.loss.decoder_weight,
+            compiled=recipe.compile,
+        )
         self._sampler = ClassSampler(sources, recipe.augment, recipe.seed)
 
     def batch(self, numbers: Sequence[int], window: int, device: torch.device) -> ClassBatch:

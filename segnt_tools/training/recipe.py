@@ -107,12 +107,15 @@ class LossRecipe:
         gamma: focal loss: how strongly easy bases are discounted.
         alpha: focal loss: weight of "yes", 1 - alpha of "no"; 0 for no weights.
         boundary_weight: classes: weight of the boundaries against 1 for the regions.
+        decoder_weight: classes: weight of the log probability of the annotated genes among all that the gene decoder
+            could call (training through the decoder); 0 for none. A checkpoint with fitted costs is the place to start.
     """
 
     kind: str = "classes"
     gamma: float = 2.0
     alpha: float = 0.0
     boundary_weight: float = 20.0
+    decoder_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
