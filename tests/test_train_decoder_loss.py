@@ -141,3 +141,17 @@ def test_what_is_not_known_teaches_nothing() -> None:
     assert float(loss.detach()) == pytest.approx(0.0, abs=1e-6)
     assert tracks.grad is not None
     assert float(tracks.grad.abs().max()) < 1e-6
+
+
+def test_annotation_that_the_machine_cannot_walk_counts_on_both_sides() -> None:
+    codes = encode(GENE)
+    region = region_of(PARTS, Strand.PLUS, codes)
+    region[0, 20:] = 12  # from an intron on one strand straight into a coding part on the other
+    tracks = random_tracks(5, len(GENE)).requires_grad_()
+    loss = loss_of(tracks, codes, region)
+    loss.backward()
+    assert tracks.grad is not None
+    assert bool(torch.isfinite(loss.detach()))
+    assert bool(torch.isfinite(tracks.grad).all())
+    assert float(tracks.grad[0, 11:20].abs().max()) > 0
+    assert float(tracks.grad[0, 30:].abs().max()) > 0

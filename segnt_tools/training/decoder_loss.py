@@ -6,8 +6,9 @@ paths minus that of the paths that agree with the annotation; its gradient is th
 
 The machine is that of segnt_tools.genes without what a window's gradient does not need: no shortest lengths, one
 family of introns, and stop codons are refused inside a coding part but not across a splice. Ends of transcripts are not
-learnt: outside coding sequence and its introns every state agrees with the annotation, and where isoforms disagree
-or nothing is known, every state does.
+learnt: outside coding sequence and its introns every state that is neither agrees with the annotation, and where
+isoforms disagree or nothing is known, every state does. Where the annotation takes a step that the machine has not, as
+between overlapping genes, the two sides count for themselves.
 """
 
 from __future__ import annotations
@@ -357,7 +358,10 @@ def _forward(
     forward: FloatArray,
     scale: FloatArray,
 ) -> float:
-    """Shares of the mass in each state at each base, and the log of the mass."""
+    """Shares of the mass in each state at each base, and the log of the mass.
+
+    Where no allowed state can be reached (genes that overlap, say), the paths begin anew, and the scale is 0.
+    """
     total = 0.0
     for base in range(emissions.shape[0]):
         if base == 0:
@@ -378,6 +382,11 @@ def _forward(
             else:
                 forward[base, state] = 0.0
         scale[base] = mass
+        if mass == 0.0:
+            for state in range(columns.size):
+                if allowed[base, state]:
+                    forward[base, state] = emissions[base, columns[state]]
+                    mass += forward[base, state]
         for state in range(columns.size):
             forward[base, state] /= mass
         total += np.log(mass)
@@ -407,6 +416,9 @@ def _backward(
             region_slope[base, columns[state]] += sign * forward[base, state] * backward[here, state]
         if base == 0:
             break
+        if scale[base] == 0.0:
+            backward[left] = 1.0
+            continue
         residue = base % 3
         backward[left] = 0.0
         for move in range(moves.shape[1]):
