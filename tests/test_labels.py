@@ -323,6 +323,21 @@ def test_ccres_and_dhs(tmp_path):
     assert without["enhancer_Tissue_specific"] == text([(10, 15), (16, 20)]).replace("1", "x")
 
 
+def test_a_file_of_one_class_of_ccres_says_nothing_of_the_others(tmp_path):
+    enhancers, promoters, dhs = tmp_path / "dELS.bed", tmp_path / "PLS.bed", tmp_path / "dhs.tsv"
+    lines = CCRES.splitlines(keepends=True)
+    enhancers.write_text(lines[1])
+    promoters.write_text(lines[0])
+    dhs.write_text(DHS)
+    genome = write_genome(tmp_path, **{"1": PLUS_GENE})
+    got = labels(tmp_path, genome, "--ccre", str(enhancers), "--dhs", str(dhs))
+    assert got["enhancer_Tissue_invariant"] == text([(10, 15)])
+    assert set(got["promoter_Tissue_invariant"]) == set(got["CTCF-bound"]) == {"x"}
+    both = labels(tmp_path, genome, "--ccre", str(enhancers), "--ccre", str(promoters), "--dhs", str(dhs))
+    assert both["promoter_Tissue_invariant"] == both["CTCF-bound"] == text([(0, 5)])
+    assert both["enhancer_Tissue_invariant"] == text([(10, 15)])
+
+
 def test_any_bed_as_any_element(tmp_path):
     bed = tmp_path / "b.bed"
     bed.write_text("c\t1\t3\tCTCF\nc\t5\t7\tCpG\n")
@@ -458,6 +473,64 @@ def test_human_regulatory_elements_against_their_rows(genomes, tmp_path):
     with TracksReader(out) as reader:  # chr5 has no regulatory rows, so nothing is known of it
         values = reader.values("chr5_124000000_126000000", 0, 1000, [reader.index("enhancer_Tissue_specific")])
         assert set(values.ravel().tolist()) == {255}
+
+
+# Made by hand, in the exact layout of the published files: GENCODE's polyA GTF; the registry of cCREs as UCSC's
+# encodeCcreCombined prints (version 2) and as SCREEN's download (version 3); the DHS index of Meuleman et al. 2020.
+MADE_POLYA = """##description: evidence-based annotation of the human genome (GRCh38), made by hand
+##provider: GENCODE
+chr9\tHAVANA\tpolyA_signal\t73000\t73005\t.\t+\t.\tgene_id "1"; transcript_id "1"; gene_type "polyA_signal"; level 2;
+chr9\tHAVANA\tpolyA_site\t73020\t73021\t.\t+\t.\tgene_id "2"; transcript_id "2"; gene_type "polyA_site"; level 2;
+chr9\tHAVANA\tpseudo_polyA\t74020\t74025\t.\t-\t.\tgene_id "3"; transcript_id "3"; gene_type "pseudo_polyA"; level 2;
+chr9\tENSEMBL\tpolyA_signal\t500001\t500006\t.\t-\t.\tgene_id "4"; transcript_id "4"; gene_type "polyA_signal"; level 2;
+"""
+MADE_CCRES_V2 = (
+    "chr9\t50000\t50300\tEH38E0000001\t300\t.\t50000\t50300\t255,0,0\tPLS,CTCF-bound\tPLS\t3.0\tprom\tE0000001\tx\n"
+    "chr9\t60000\t60200\tEH38E0000002\t250\t.\t60000\t60200\t255,205,0\tdELS\tdELS\t2.5\tenhD\tE0000002\tx\n"
+)
+MADE_CCRES_V3 = (
+    "chr9\t70000\t70350\tEH38D0000003\tEH38E0000003\tPLS\n"
+    "chr9\t80000\t80150\tEH38D0000004\tEH38E0000004\tpELS,CTCF-bound\n"
+    "chr9\t90000\t90180\tEH38D0000005\tEH38E0000005\tCTCF-only,CTCF-bound\n"
+    "chr9\t95000\t95200\tEH38D0000006\tEH38E0000006\tDNase-H3K4me3\n"
+)
+MADE_DHS = (
+    "seqname\tstart\tend\tidentifier\tmean_signal\tnumsamples\tsummit\tcore_start\tcore_end\tcomponent\n"
+    "chr9\t50100\t50250\t9.1\t0.5\t700\t50170\t50150\t50190\tTissue invariant\n"
+    "chr9\t60050\t60150\t9.2\t0.2\t2\t60100\t60090\t60110\tLymphoid\n"
+    "chr9\t80149\t80300\t9.3\t0.9\t733\t80200\t80190\t80210\tTissue invariant\n"
+)
+
+
+def test_all_fourteen_elements_of_a_human_region(genomes, tmp_path):
+    """Real sequence and GENCODE genes of chr9:1-1,000,000; the files that are not at hand are made by hand."""
+    folder = genomes / "human_hg38_regions"
+    files = {"polyAs.gtf.gz": MADE_POLYA, "ccre_v2.bed": MADE_CCRES_V2, "ccre_v3.bed.gz": MADE_CCRES_V3}
+    files |= {"DHS_Index.txt.gz": MADE_DHS, "aliases.tsv": "chr9_1_1000000\tchr9\n"}
+    for name, content in files.items():
+        data = content.encode()
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    annotations = [str(folder / "annotation.gff3.gz"), str(tmp_path / "polyAs.gtf.gz")]
+    options = ["--ccre", str(tmp_path / "ccre_v2.bed"), "--ccre", str(tmp_path / "ccre_v3.bed.gz")]
+    options += ["--dhs", str(tmp_path / "DHS_Index.txt.gz"), "--aliases", str(tmp_path / "aliases.tsv")]
+    out = tmp_path / "labels.h5"
+    arguments = ["labels", *annotations, "--genome", str(folder / "genome.fa.gz"), *options]
+    assert run([*arguments, "--out", str(out), "-q"]) == 0
+    bases: dict[str, int] = {}
+    with TracksReader(out) as reader:
+        values = reader.values("chr9_1_1000000", 0, 1_000_000)
+        for track, row in zip(reader.tracks, values, strict=True):
+            assert np.any(row == 0), track.name
+            bases[track.name] = int((row == 1).sum())
+        polya = np.flatnonzero(values[reader.index("polyA_signal")] == 1)
+        invariant = reader.values("chr22_32000001_32300000", 0, 300_000, [reader.index("promoter_Tissue_invariant")])
+    assert list(bases) == list(SEGMENTNT_ELEMENTS)
+    assert all(bases.values())
+    assert polya.tolist() == [*range(72_999, 73_005), *range(500_000, 500_006)]
+    regulatory = {"promoter_Tissue_invariant": 300, "promoter_Tissue_specific": 350, "enhancer_Tissue_specific": 200}
+    regulatory |= {"enhancer_Tissue_invariant": 150, "CTCF-bound": 300 + 150 + 180}
+    assert {name: bases[name] for name in regulatory} == regulatory
+    assert np.all(invariant == 255)  # the hand-made files say nothing of chr22
 
 
 @pytest.mark.parametrize(

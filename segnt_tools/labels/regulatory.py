@@ -144,16 +144,20 @@ class Regulatory:
     def read_ccres(self, path: Path, places: Places, rules: LabelRules) -> None:
         """Take in a registry of cCREs: BED with the class (`dELS,CTCF-bound`) in any column from the fourth.
 
+        ENCODE also gives single classes as files of their own, so a file speaks of the elements that it has rows of.
+
         Raises:
             AnnotationFileError: malformed, off the genome, or a row without a class.
         """
         notes = BedNotes()
+        contigs: set[str] = set()
+        elements: set[str] = set()
         for row in read_bed(path, notes, stranded_columns=False):
             contig = places.contig(row.contig, path, row.line)
             if contig is None:
                 continue
             places.require_inside(contig, row.end, path, row.line)
-            match = next((found for text in row.fields[3:] if (found := _CCRE.fullmatch(text))), None)
+            match = next((m for text in row.fields[3:] if (m := _CCRE.fullmatch(text))), None)
             if match is None:
                 raise AnnotationFileError(
                     "no column holds a class of cCRE such as pELS or dELS,CTCF-bound",
@@ -161,12 +165,16 @@ class Regulatory:
                     line=row.line,
                     hint="Give the registry of version 2 or 3, or single elements with --bed",
                 )
-            for element in (*POOLS, "CTCF-bound"):
-                self.know(element, contig)
-            if pool := _POOL_OF_CLASS.get(match[1]):
-                self.collector.add(contig, pool, Strand.NONE, row.start, row.end)
+            contigs.add(contig)
+            found = [_POOL_OF_CLASS[match[1]]] if match[1] in _POOL_OF_CLASS else []
             if match[1] == "CTCF-only" if rules.ctcf_only else match[2]:
-                self.collector.add(contig, "CTCF-bound", Strand.NONE, row.start, row.end)
+                found.append("CTCF-bound")
+            elements.update(found)
+            for element in found:
+                self.collector.add(contig, element, Strand.NONE, row.start, row.end)
+        for contig in contigs:
+            for element in elements:
+                self.know(element, contig)
         self._note(notes, path)
 
     def read_dhs(self, path: Path, places: Places) -> None:
