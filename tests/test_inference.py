@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from motif_model import MOTIF, loaded_motif_model
 
+from segnt_tools.errors import AssemblyError
+from segnt_tools.models import inference
 from segnt_tools.models.inference import Predictor
 from segnt_tools.quantisation import LOGIT_OF_CODE
 from segnt_tools.sequence.assembly import Assembly
@@ -147,3 +150,55 @@ def test_short_contigs_go_through_short_windows(assembly) -> None:
     loaded = loaded_motif_model(*GEOMETRIES["embedded"])
     list(Predictor(loaded).predict(opened, [Piece("c23", 0, 23), Piece("c47", 0, 47)]))
     assert loaded.model.lengths_seen == {48}  # type: ignore[attr-defined]
+
+
+def slow_to_read(assembly: Assembly, monkeypatch: pytest.MonkeyPatch, reading) -> None:
+    """Let a function see where on its contig every window is read, before it is."""
+    read = assembly.codes
+
+    def codes(contig: str, start: int = 0, end: int | None = None) -> np.ndarray:
+        reading(start)
+        return read(contig, start, end)
+
+    monkeypatch.setattr(assembly, "codes", codes)
+
+
+def test_the_model_does_not_wait_for_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    geometry, allows_n = GEOMETRIES["embedded"]
+    monkeypatch.setattr(inference, "_ROUND_BASES", 1)  # then a round is four windows
+    sequence = random_sequence(5000, 3, gaps=False)
+    (tmp_path / "a.fa").write_text(f">a\n{sequence}\n")
+    loaded = loaded_motif_model(geometry, allows_n)
+    second_round_read = threading.Event()
+    waited = []
+
+    def wait(model: object, codes: object) -> None:
+        if not waited:  # the model is at the first window of the first round until the second one is being read
+            waited.append(second_round_read.wait(30))
+
+    loaded.model.register_forward_pre_hook(wait)
+    with Assembly.open(tmp_path / "a.fa") as opened:
+        slow_to_read(opened, monkeypatch, lambda start: start > 1000 and second_round_read.set())
+        predictor = Predictor(loaded, quantised=False)
+        values = np.concatenate(list(predictor.predict(opened, [Piece("a", 0, 5000)])), axis=1)
+    assert waited == [True]
+    assert (signs(values) == expected(sequence)).all()
+
+
+def test_what_the_reader_meets_is_raised_and_no_thread_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_ROUND_BASES", 1)
+    (tmp_path / "a.fa").write_text(f">a\n{random_sequence(5000, 3, gaps=False)}\n")
+
+    def fail(start: int) -> None:
+        if start > 3000:
+            raise AssemblyError("the disk is gone")
+
+    with Assembly.open(tmp_path / "a.fa") as opened:
+        slow_to_read(opened, monkeypatch, fail)
+        predictor = Predictor(loaded_motif_model(*GEOMETRIES["embedded"]), quantised=False)
+        with pytest.raises(AssemblyError, match="the disk is gone"):
+            list(predictor.predict(opened, [Piece("a", 0, 5000)]))
+        stretches = predictor.predict(opened, [Piece("a", 0, 5000)])
+        next(stretches)
+        stretches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("segnt_reader")]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import threading
 from pathlib import Path
 
 import h5py
@@ -16,6 +18,7 @@ from segnt_tools.errors import TracksError, UsageError
 from segnt_tools.quantisation import PROBABILITY_OF_CODE, code_at_least, quantise
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.shards import Piece
+from segnt_tools.tracks import file as tracks_file
 from segnt_tools.tracks.bigwig import BigWigWriter
 from segnt_tools.tracks.export import Region
 from segnt_tools.tracks.file import Encoding, TracksHeader, TracksReader, tracks_writer
@@ -208,6 +211,43 @@ def test_a_writer_that_stops_early_leaves_no_file(tmp_path: Path) -> None:
     ):
         writer.write(logits(10))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_who_computes_the_values_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracks_file, "CHUNK_BASES", 100)
+    computed = threading.Event()
+    compress = tracks_file.isal_zlib.compress
+    in_time = []
+
+    def slow_compress(data: bytes, level: int) -> bytes:
+        in_time.append(computed.wait(30))
+        return compress(data, level)
+
+    monkeypatch.setattr(tracks_file.isal_zlib, "compress", slow_compress)
+    values = logits(1000)
+    with tracks_writer(tmp_path / "t.h5", header(), CONTIGS, [whole(CONTIGS[2])]) as writer:
+        writer.write(values[:, :170])  # the first chunk cannot be written yet
+        computed.set()
+        writer.write(values[:, 170:])
+    assert in_time == [True] * 10 * len(TRACKS)
+    with TracksReader(tmp_path / "t.h5") as reader:
+        assert (reader.values("c", 0, 1000) == quantise(values)).all()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracks_file, "CHUNK_BASES", 100)
+
+    def no_space(data: bytes, level: int) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tracks_file.isal_zlib, "compress", no_space)
+    with (
+        pytest.raises(OSError, match="No space left"),
+        tracks_writer(tmp_path / "t.h5", header(), CONTIGS, [whole(CONTIGS[2])]) as writer,
+    ):
+        writer.write(logits(1000))
+    assert list(tmp_path.iterdir()) == []
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("segnt_")]
 
 
 def test_bigwig_and_bedgraph_hold_what_the_tracks_hold(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -304,8 +305,9 @@ def predict_shard(
     with (
         Progress(what, shard.bases) as progress,
         tracks_writer(out, header, assembly.contigs, shard.pieces, options.threads, planned) as writer,
+        closing(predictor.predict(assembly, shard.pieces)) as stretches,
     ):
-        for values in predictor.predict(assembly, shard.pieces):
+        for values in stretches:
             writer.write(values)
             progress.add(values.shape[1])
     return {

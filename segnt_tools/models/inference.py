@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,16 +83,17 @@ class Predictor:
         place = {track.name: i for i, track in enumerate(tracks)}
         return [place[track.mirrored.name] for track in tracks]
 
-    def predict(self, assembly: Assembly, pieces: Sequence[Piece]) -> Iterator[Values]:
+    def predict(self, assembly: Assembly, pieces: Sequence[Piece]) -> Generator[Values]:
         """Values of all pieces one after the other, each of shape (tracks, bases), in stretches of some windows.
 
         The windows depend on the contig and the model alone, so that a piece's values do not depend on its neighbours.
+        A thread reads the assembly one round ahead, so that the model never waits for it; close the iterator to end it.
 
         Raises:
             MemoryExhaustedError: not even one window fits into the device's memory.
         """
-        for batch in _rounds(self._tasks(assembly, pieces), self._round_bases()):
-            yield from self._run(batch)
+        for tasks in _read_ahead(_rounds(self._tasks(assembly, pieces), self._round_bases())):
+            yield from self._run(tasks)
 
     def _round_bases(self) -> int:
         return max(_ROUND_BASES, _ROUND_BATCHES * (self.batch_size or 1) * self.geometry.length)
@@ -243,3 +245,12 @@ def _rounds(tasks: Iterable[_Task], bases: int) -> Iterator[list[_Task]]:
             collected, total = [], 0
     if collected:
         yield collected
+
+
+def _read_ahead(rounds: Iterator[list[_Task]]) -> Iterator[list[_Task]]:
+    """The same rounds, each made by a thread while the one before is in use; what goes wrong there is raised here."""
+    with ThreadPoolExecutor(1, "segnt_reader") as reader:
+        following = reader.submit(next, rounds, None)
+        while (tasks := following.result()) is not None:
+            following = reader.submit(next, rounds, None)
+            yield tasks

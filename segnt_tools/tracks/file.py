@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -146,7 +146,9 @@ class TracksHeader:
 class TracksWriter:
     """Writes the values of one file; every piece must be written completely, from left to right.
 
-    Chunks are compressed by threads with ISA-L, five times as fast as HDF5's own gzip filter and readable by it.
+    Chunks are compressed by threads with ISA-L, five times as fast as HDF5's own gzip filter and readable by it. One
+    chunk of all tracks is packed and written in the background while the next is filled: who computes the values does
+    not wait for the disk, and gets no further ahead of it than that.
     """
 
     def __init__(
@@ -171,7 +173,10 @@ class TracksWriter:
         self._filled = 0
         self._total = total
         self._buffer = np.zeros((len(header.tracks), self._chunk), dtype=header.encoding.dtype)
-        self._pool = ThreadPoolExecutor(max(1, threads))
+        self._spare: NDArray[Any] | None = None  # the buffer that is written, or has been
+        self._packers = ThreadPoolExecutor(max(1, threads), "segnt_packer")
+        self._writer = ThreadPoolExecutor(1, "segnt_writer")
+        self._writing: Future[None] | None = None
         self._file = h5py.File(path, "w", libver=("v110", "v110"))
         self._file.attrs["header"] = header.to_json()
         self._values = self._file.create_dataset(
@@ -232,24 +237,39 @@ class TracksWriter:
                 self._flush()
 
     def _flush(self) -> None:
-        start = self._next
+        """Hand the buffer over to be written, once the one before is on its way to the disk."""
+        self._wait()
         # A partial last chunk keeps zeros behind its end, as HDF5 does.
         self._buffer[:, self._filled :] = 0
-        packed = self._pool.map(lambda row: isal_zlib.compress(row.tobytes(), _COMPRESSION_LEVEL), self._buffer)
-        for track, chunk in enumerate(packed):
-            self._values.id.write_direct_chunk((track, start), chunk)
+        self._writing = self._writer.submit(self._write_chunks, self._buffer, self._next)
         self._next += self._filled
         self._filled = 0
+        self._buffer, self._spare = np.zeros_like(self._buffer) if self._spare is None else self._spare, self._buffer
+
+    def _write_chunks(self, values: NDArray[Any], start: int) -> None:
+        packed = self._packers.map(lambda row: isal_zlib.compress(row.tobytes(), _COMPRESSION_LEVEL), values)
+        for track, chunk in enumerate(packed):
+            self._values.id.write_direct_chunk((track, start), chunk)
+
+    def _wait(self) -> None:
+        """Wait for what is being written, and raise what went wrong there."""
+        if self._writing is not None:
+            self._writing.result()
 
     def close(self) -> None:
         """Flush, check that every base was written, and mark the file complete."""
         if self._filled:
             self._flush()
-        self._pool.shutdown()
+        self._wait()
         if self._next != self._total:
-            self._file.close()
             raise TracksError(f"{self._next} of {self._total} bases were written", file=self._path)
         self._file.attrs["complete"] = True
+        self.release()
+
+    def release(self) -> None:
+        """End the threads and close the file as it is."""
+        self._writer.shutdown()
+        self._packers.shutdown()
         self._file.close()
 
 
@@ -276,11 +296,9 @@ def tracks_writer(
         writer = TracksWriter(temporary, header, contigs, pieces, threads, planned)
         try:
             yield writer
-        except BaseException:
-            writer._pool.shutdown(cancel_futures=True)
-            writer._file.close()
-            raise
-        writer.close()
+            writer.close()
+        finally:
+            writer.release()
 
 
 @dataclass(frozen=True, slots=True)
