@@ -1,11 +1,15 @@
 """Accuracy of the embedded models on sequence that took no part in making them, with AUGUSTUS beside them.
 
     python benchmarks/embedded_models.py --data DATA --out scores [--augustus] [--models yeast_small ...]
+    python benchmarks/embedded_models.py --data DATA --out scores --transfer
 
 DATA holds the genomes that the recipes name. For each model its test regions are cut out, genes are called with the
 default settings and with --both-strands, and `segnt evaluate` compares them with the reference annotation: F1 of coding
 parts with all isoforms, and the expected error of the scores (column 6). --augustus runs AUGUSTUS with its own species
 parameters through benchmarks/peers.py; a file of an earlier run in the folder is taken as it is.
+
+--transfer instead runs every model on the regions of every other, and on a relative that no model has seen: how far the
+weights carry without adapting, and what `--model auto` would have to choose between.
 """
 
 from __future__ import annotations
@@ -55,6 +59,8 @@ TESTS = (
         "fly",
     ),
 )
+# Arabidopsis arenosa, whose annotation is AUGUSTUS's: agreement with another program, not accuracy.
+RELATIVE = Held("", "arabidopsis_arenosa_chr1_2", ("LR999451.1:10000001-13000000",), "arabidopsis")
 
 
 def call_genes(piece: Piece, model: str, options: Sequence[str], folder: Path) -> Iterator[str]:
@@ -91,13 +97,8 @@ def write_gff3(path: Path, lines: Iterator[str]) -> None:
 
 def score(held: Held, data: Path, out: Path, augustus: bool) -> dict[str, Any]:
     """The evaluation of one model, as evaluate.json has it."""
-    genome, truth = data / held.folder / "genome.fa.gz", data / held.folder / "annotation.gff3.gz"
     folder = out / held.model
-    pieces = []
-    for number, region in enumerate(held.regions):
-        place = folder / f"region_{number}"
-        place.mkdir(parents=True, exist_ok=True)
-        pieces.append(cut_piece(genome, region, place))
+    pieces = cut_pieces(held, data, folder)
     predictions = []
     for name, options in (("one_pass", ()), ("both_strands", ("--both-strands",))):
         path = folder / f"{name}.gff3"
@@ -109,26 +110,49 @@ def score(held: Held, data: Path, out: Path, augustus: bool) -> dict[str, Any]:
             lines = [
                 line
                 for number, region in enumerate(held.regions)
-                for line in run_augustus(genome, region, held.species, folder / f"region_{number}")
+                for line in run_augustus(genome_of(held, data), region, held.species, folder / f"region_{number}")
             ]
             write_gff3(path, iter(lines))
         predictions.append(path)
+    return evaluated(held, data, predictions, folder / "scores")
+
+
+def transfer(held: Held, models: Sequence[str], data: Path, out: Path) -> dict[str, Any]:
+    """The evaluation of all models on one genome's regions."""
+    folder = out / "transfer" / held.folder
+    pieces = cut_pieces(held, data, folder)
+    predictions = []
+    for model in models:
+        path = folder / f"{model}.gff3"
+        write_gff3(
+            path, (line for piece in pieces for line in call_genes(piece, model, (), piece.fasta.parent / model))
+        )
+        predictions.append(path)
+    return evaluated(held, data, predictions, folder / "scores")
+
+
+def genome_of(held: Held, data: Path) -> Path:
+    """Its FASTA."""
+    return data / held.folder / "genome.fa.gz"
+
+
+def cut_pieces(held: Held, data: Path, folder: Path) -> list[Piece]:
+    """The test regions as FASTA files."""
+    pieces = []
+    for number, region in enumerate(held.regions):
+        place = folder / f"region_{number}"
+        place.mkdir(parents=True, exist_ok=True)
+        pieces.append(cut_piece(genome_of(held, data), region, place))
+    return pieces
+
+
+def evaluated(held: Held, data: Path, predictions: Sequence[Path], out: Path) -> dict[str, Any]:
+    """What segnt evaluate says of predictions on the test regions."""
+    truth = data / held.folder / "annotation.gff3.gz"
     regions = [part for region in held.regions for part in ("--region", region)]
-    segnt(
-        "evaluate",
-        *predictions,
-        "--truth",
-        truth,
-        "--genome",
-        genome,
-        "--only",
-        "genes",
-        *regions,
-        "--out",
-        folder / "scores",
-        "--quiet",
-    )
-    result: dict[str, Any] = json.loads((folder / "scores" / "evaluate.json").read_text(encoding="utf-8"))
+    where = ("--truth", truth, "--genome", genome_of(held, data), *regions)
+    segnt("evaluate", *predictions, *where, "--only", "genes", "--out", out, "--quiet")
+    result: dict[str, Any] = json.loads((out / "evaluate.json").read_text(encoding="utf-8"))
     return result
 
 
@@ -153,7 +177,17 @@ def main() -> None:
     parser.add_argument("--augustus", action="store_true", help="also run AUGUSTUS, one thread")
     names = [held.model for held in TESTS]
     parser.add_argument("--models", nargs="+", choices=names, default=names, help="(default: all)")
+    parser.add_argument("--transfer", action="store_true", help="every model on every genome instead")
     arguments = parser.parse_args()
+    if arguments.transfer:
+        print(f"| sequence | model | {' | '.join(LEVELS)} |")
+        print(f"|---|---|{'---|' * len(LEVELS)}")
+        for held in (*TESTS, RELATIVE):
+            for prediction in transfer(held, arguments.models, arguments.data, arguments.out)["predictions"]:
+                levels = prediction["genes"]["cds"]
+                figures = " | ".join(f"{levels[level]['f1'] or 0.0:.3f}" for level in LEVELS)
+                print(f"| {held.folder} | {prediction['name']} | {figures} |", flush=True)
+        return
     print(f"| model | prediction | {' | '.join(LEVELS)} | error of part scores | error of mRNA scores |")
     print(f"|---|---|{'---|' * (len(LEVELS) + 2)}")
     for held in TESTS:
