@@ -20,8 +20,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_checkpoints
 
 from segnt_tools.errors import CheckpointError
+from segnt_tools.models import checkpoints
 from segnt_tools.models.architectures import build
-from segnt_tools.models.checkpoints import open_checkpoint, open_trunk, write_checkpoint
+from segnt_tools.models.checkpoints import inspect_checkpoint, open_checkpoint, open_trunk, write_checkpoint
 from segnt_tools.models.checkpoints.interpret import interpret
 from segnt_tools.models.checkpoints.layouts import Layout, read_foreign
 from segnt_tools.models.checkpoints.restricted_pickle import read_tree
@@ -68,6 +69,8 @@ def test_all_layouts_give_the_same_model(hugging_face, jax, tmp_path):
     card, tensors = open_checkpoint(jax)
     write_checkpoint(tmp_path / "own", card, tensors)
     assert torch.equal(_logits(tmp_path / "own"), wanted)
+    for folder in (hugging_face, jax, tmp_path / "own"):
+        assert inspect_checkpoint(folder) == open_checkpoint(folder)[0]
 
 
 def test_the_folder_of_the_jax_files_itself_will_do(jax):
@@ -80,6 +83,7 @@ def test_torch_archive(hugging_face):
     torch.save(tensors, hugging_face / "pytorch_model.bin")
     (hugging_face / "model.safetensors").unlink()
     assert torch.equal(_logits(hugging_face), wanted)
+    assert inspect_checkpoint(hugging_face) == open_checkpoint(hugging_face)[0]
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
@@ -98,9 +102,31 @@ def test_shards(hugging_face, suffix):
             safetensors.torch.save_file(part, hugging_face / file)
     (hugging_face / f"{stem}.{suffix}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
     assert torch.equal(_logits(hugging_face), wanted)
+    assert inspect_checkpoint(hugging_face) == open_checkpoint(hugging_face)[0]
     (hugging_face / where[names[0]]).unlink()
-    with pytest.raises(CheckpointError, match="is missing"):
-        open_checkpoint(hugging_face)
+    for read in (open_checkpoint, inspect_checkpoint):
+        with pytest.raises(CheckpointError, match="is missing"):
+            read(hugging_face)
+
+
+@pytest.mark.parametrize("layout", ["ours", "hugging face"])
+def test_inspecting_reads_no_weights(hugging_face, tmp_path, monkeypatch, layout):
+    folder = hugging_face
+    card, tensors = open_checkpoint(folder, "a_name")
+    if layout == "ours":
+        card = write_checkpoint(folder := tmp_path / "own", card, tensors)
+    file = folder / "model.safetensors"
+    header = 8 + int.from_bytes(file.read_bytes()[:8], "little")
+    with file.open("r+b") as handle:  # the numbers become a hole in the file
+        size = file.stat().st_size
+        handle.truncate(header)
+        handle.truncate(size)
+    for reader in ((safetensors.torch, "load_file"), (checkpoints, "weights_sha256")):
+        monkeypatch.setattr(*reader, lambda *_: pytest.fail("weights were read"))
+    assert inspect_checkpoint(folder, "a_name") == card
+    os.truncate(file, size - 4)
+    with pytest.raises(CheckpointError, match="damaged"):
+        inspect_checkpoint(folder)
 
 
 @pytest.mark.parametrize(
@@ -205,6 +231,7 @@ def test_older_upload_without_rescaling_in_its_configuration(hugging_face):
     stored = (base ** (-np.arange(0, 16, 2) / 16)).astype(np.float32)
     name = "esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq"
     _rewrite(hugging_face, lambda tensors: tensors.update({name: torch.from_numpy(stored)}))
+    assert inspect_checkpoint(hugging_face) == open_checkpoint(hugging_face)[0]
     factor = open_checkpoint(hugging_face)[0].config["encoder"]["rescaling_factor"]
     assert factor == pytest.approx(tiny_checkpoints.RESCALING, rel=1e-5)
 
@@ -283,6 +310,7 @@ def test_convolutional_hugging_face_files_equal_jax_ones(shared, tmp_path, case,
     features = json.loads((shared / "golden" / f"{case}.json").read_text())["features"]
     (folder / "config.json").write_text(json.dumps({"features": features}))
     card, ours = open_checkpoint(folder)
+    assert inspect_checkpoint(folder) == card
     jax_card, wanted = open_checkpoint(_write_golden_jax(shared, case, tmp_path / "jax"))
     assert card.config == jax_card.config
     assert card.architecture.startswith("segment_")
@@ -314,6 +342,9 @@ def test_findings_are_listed_with_the_layout(hugging_face):
     with pytest.raises(CheckpointError) as caught:
         open_checkpoint(hugging_face)
     message = str(caught.value)
+    with pytest.raises(CheckpointError) as caught_early:
+        inspect_checkpoint(hugging_face)
+    assert str(caught_early.value) == message
     assert "Hugging Face folder" in message
     assert "1 missing: encoder.blocks.1.ffn_norm.bias" in message
     assert "1 unexpected: surplus.weight" in message

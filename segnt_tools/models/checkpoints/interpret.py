@@ -20,7 +20,7 @@ from segnt_tools.logs import logger
 from segnt_tools.models import segment_borzoi, segment_enformer, segment_nt
 from segnt_tools.models.card import Card
 from segnt_tools.models.checkpoints import naming
-from segnt_tools.models.checkpoints.layouts import Foreign, Layout
+from segnt_tools.models.checkpoints.layouts import STORED_FREQUENCIES, Foreign, Layout
 from segnt_tools.models.checkpoints.naming import Tensors, Turn
 from segnt_tools.models.checkpoints.official import card_of, official, official_of_folder
 from segnt_tools.models.nt_encoder import EncoderConfig
@@ -252,7 +252,7 @@ def _stored_rescaling(foreign: Foreign, head_width: int) -> float | None:
     """The stretch of the rotary base; from stored frequencies where an old upload left it out of its configuration."""
     if foreign.config.get("rescaling_factor") is not None:
         return _number(foreign, "rescaling_factor", 1.0)
-    stored = next((t for name, t in foreign.tensors.items() if name.endswith("rotary_embeddings.inv_freq")), None)
+    stored = next((t for name, t in foreign.tensors.items() if name.endswith(STORED_FREQUENCIES)), None)
     if stored is None or stored.numel() < 2:
         return None
     base = float(stored[1]) ** (-head_width / 2)

@@ -26,6 +26,8 @@ from segnt_tools.models.checkpoints.restricted_pickle import Tree, read_tree
 WEIGHTS_FILE = "model.safetensors"
 _TORCH_FILE = "pytorch_model.bin"
 _INDEX = ".index.json"
+STORED_FREQUENCIES = "rotary_embeddings.inv_freq"
+"""End of the names of tensors whose numbers are part of the configuration in early uploads."""
 _JAX_FILES = ("pytree_ckpt.joblib", "params.joblib")
 
 
@@ -76,8 +78,13 @@ def layout_of(folder: Path) -> tuple[Layout, Path]:
     )
 
 
-def read_foreign(layout: Layout, folder: Path) -> Foreign:
+def read_foreign(layout: Layout, folder: Path, *, shapes_only: bool = False) -> Foreign:
     """The tensors and the configuration of a Hugging Face or JAX folder.
+
+    Args:
+        layout: of the folder.
+        folder: that holds the files.
+        shapes_only: read no weights where the layout allows it (Hugging Face): tensors on the meta device.
 
     Raises:
         CheckpointError: a file is missing, damaged or asks for more than arrays.
@@ -90,7 +97,7 @@ def read_foreign(layout: Layout, folder: Path) -> Foreign:
         return Foreign(layout, folder, flatten_tree(tree), _json(folder / "hyperparams.json", required=False))
     file = _torch_file(folder)
     assert file is not None
-    return Foreign(layout, folder, _torch_tensors(file), _json(folder / "config.json", required=False))
+    return Foreign(layout, folder, _torch_tensors(file, shapes_only), _json(folder / "config.json", required=False))
 
 
 def flatten_tree(tree: Tree) -> Tensors:
@@ -125,18 +132,28 @@ def _module_name(module: str, heads: set[str]) -> str:
     return f"encoder{slash}{'/'.join(parts)}"
 
 
-def read_safetensors(file: Path) -> Tensors:
-    """The tensors of one safetensors file.
+def read_safetensors(file: Path, *, shapes_only: bool = False) -> Tensors:
+    """The tensors of one safetensors file, or only their names and shapes, which its header tells.
 
     Raises:
-        CheckpointError: missing or damaged.
+        CheckpointError: missing or damaged; a file shorter than its header says is damaged, too.
     """
     try:
-        return dict(safetensors.torch.load_file(file))
+        return _shapes(file) if shapes_only else dict(safetensors.torch.load_file(file))
     except FileNotFoundError:
         raise CheckpointError("is missing", file=file) from None
     except (OSError, safetensors.SafetensorError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"damaged: {error}", file=file) from error
+
+
+def _shapes(file: Path) -> Tensors:
+    with safetensors.safe_open(file, "pt") as opened:
+        return {
+            name: opened.get_tensor(name)
+            if name.endswith(STORED_FREQUENCIES)
+            else torch.empty(opened.get_slice(name).get_shape(), device="meta")
+            for name in opened.keys()  # noqa: SIM118 - no mapping
+        }
 
 
 def _torch_file(folder: Path) -> Path | None:
@@ -144,20 +161,26 @@ def _torch_file(folder: Path) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _torch_tensors(file: Path) -> Tensors:
+def _torch_tensors(file: Path, shapes_only: bool) -> Tensors:
     if not file.name.endswith(_INDEX):
-        return read_safetensors(file) if file.suffix == ".safetensors" else read_torch_archive(file)
+        if file.suffix == ".safetensors":
+            return read_safetensors(file, shapes_only=shapes_only)
+        tensors = read_torch_archive(file)  # mapped, not read
+        return {
+            name: tensor.to("meta") if shapes_only and not name.endswith(STORED_FREQUENCIES) else tensor
+            for name, tensor in tensors.items()
+        }
     shards = _json(file, required=True).get("weight_map")
     if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
         raise CheckpointError("has no weight_map of file names", file=file)
-    tensors: Tensors = {}
+    found: Tensors = {}
     for name in sorted(set(shards.values())):
         if Path(name).name != name:
             raise CheckpointError(f"names {name}, which is not a file beside it", file=file)
-        tensors |= _torch_tensors(file.with_name(name))
-    if missing := sorted(set(shards) - set(tensors)):
+        found |= _torch_tensors(file.with_name(name), shapes_only)
+    if missing := sorted(set(shards) - set(found)):
         raise CheckpointError(f"names {len(missing)} tensors that its files lack, e.g. {missing[0]}", file=file)
-    return tensors
+    return found
 
 
 def read_torch_archive(file: Path) -> Tensors:
