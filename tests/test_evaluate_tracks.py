@@ -192,6 +192,23 @@ def test_bed_and_element_calls(case):
     assert elements(document)["exon"]["mcc"] == elements(document, 1)["exon"]["mcc"] == 1.0
 
 
+def test_intervals_against_strands(case, capsys):
+    stranded = {c: np.stack([labels[0], np.where(labels[0] == 255, 255, 0)]) for c, labels in case.truth.items()}
+    truth = write_h5(case.folder / "s.h5", case.genome, Encoding.LABEL, stranded, ("exon+", "exon-"))
+    rows = [(c, *span) for c, labels in case.truth.items() for span in from_mask(labels[0] == 1).tolist()]
+    known, bare = case.folder / "known.bed", case.folder / "bare.bed"
+    known.write_text("".join(f"{c}\t{start}\t{end}\texon\t0\t+\n" for c, start, end in rows))
+    bare.write_text("".join(f"{c}\t{start}\t{end}\texon\n" for c, start, end in rows))
+    got = elements(case.evaluate(known, "--truth", truth))
+    assert got["exon+"]["mcc"] == 1.0
+    assert got["exon-"]["called"] == 0
+    (case.folder / "scores" / "evaluate.json").unlink()
+    case.evaluate(known, "--compare", bare, "--truth", truth, expect=2)
+    error = capsys.readouterr().err
+    assert "bare.bed" in error
+    assert "this prediction knows no strands" in error
+
+
 def test_calls_of_call_peaks(case):
     out = case.folder / "peaks"
     assert run(["call-peaks", str(case.tracks), "--out", str(out), "-q"]) == 0
@@ -282,7 +299,15 @@ def test_regions_restrict_both_sides(case):
         (["{labels}", "--names", "a,b"], "--names"),
         (["{genome}"], "not told by its name"),
         (["{tracks}", "--region", "chrZ"], "no such contig"),
-        (["{tracks}", "--elements", "nothing"], "nothing can be scored"),
+        (
+            ["{tracks}", "--elements", "intro"],
+            "--elements intro: truth and predictions do not both have it. Nearest: intron",
+        ),
+        (["{tracks}", "{genes}", "--truth", "{genes}", "--only", "genes"], "tracks.h5: nothing of it can be scored"),
+        (
+            ["{tracks}", "other={calls}"],
+            "calls.bed: nothing of it can be scored: it has other, and to score are exon",
+        ),
         (["{tracks}", "--truth", "{tracks}"], "not labels"),
         (["{other}"], "another assembly"),
         (["{tracks}", "--truth", "{other}"], "another assembly"),
@@ -310,6 +335,7 @@ def test_bad_input_is_refused(case, capsys, arguments, message):
         "damaged": folder / "damaged.h5",
         "damaged_bw": folder / "damaged.bw",
         "genes": folder / "genes.gff3",
+        "calls": folder / "calls.bed",
         "past_end": folder / "past.gff3",
         "elsewhere": folder / "elsewhere.gff3",
     }
@@ -318,6 +344,7 @@ def test_bad_input_is_refused(case, capsys, arguments, message):
     names["damaged"].write_bytes(case.tracks.read_bytes()[:500])
     names["damaged_bw"].write_bytes(b"no bigWig")
     names["genes"].write_text(GENES)
+    names["calls"].write_text("chrA\t0\t10\n")
     names["past_end"].write_text(GENES.replace("900", "9000"))
     names["elsewhere"].write_text(GENES.replace("chrA", "chrQ"))
     case.evaluate(*(argument.format(**names) for argument in arguments), expect=2)

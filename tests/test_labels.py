@@ -397,6 +397,17 @@ def test_bad_regulatory_files_are_refused(tmp_path, capsys, option, content, mes
     assert message in capsys.readouterr().err
 
 
+def test_an_element_that_nobody_knows_is_refused(tmp_path, capsys):
+    path, bed = tmp_path / "a.gff3", tmp_path / "b.bed"
+    path.write_text("##gff-version 3\n" + gff3_gene() + rows("region", [(1, 3)], "ID=r;element=loop"))
+    bed.write_text("c\t1\t3\n")
+    genome = write_genome(tmp_path, c=PLUS_GENE)
+    labels(tmp_path, genome, str(path), "--elements", "exom,intron", expect=2)
+    assert "no file speaks of an element exom. Nearest known: exon" in capsys.readouterr().err
+    got = labels(tmp_path, genome, str(path), f"--bed=island={bed}", "--elements", "exon,island,loop,stop_codon")
+    assert got["island"] == got["loop"] == text([(1, 3)])
+
+
 def test_missing_contigs_can_be_passed_over(tmp_path):
     path = tmp_path / "a.gff3"
     path.write_text("##gff-version 3\n" + gff3_gene() + gff3_gene(contig="zz", name="h"))

@@ -1,12 +1,17 @@
 """Compare predictions with a reference.
 
+  segnt evaluate mine.gff3 augustus.gff3 --truth annotation.gff3.gz --genome genome.fa.gz --out scores
+  segnt evaluate tracks.h5 --compare spliceai_folder --truth labels.h5 --genome genome.fa.gz --region chr1 --out scores
+  segnt evaluate enhancer_Tissue_specific=scores.tsv --truth labels.h5 --genome genome.fa.gz --out scores
+
+Against an annotation (GFF3, GTF) genes and single bases are scored, against a labels file (segnt labels) single bases.
 PREDICTION is one of
   tracks.h5            a tracks file of segnt predict
   genes.gff3, .gtf     gene models of any program; element calls of segnt call-peaks
   calls.bed            intervals with the name of the element in column 4
   FOLDER               bigWig or bedGraph files (one a track, named after it), npz files (one a contig) or tracks files
   TRACK=FILE,...       bigWig, bedGraph, a table of windows (contig start end score) or BED, for each track
-Several predictions are set side by side.
+Several predictions are set side by side; each must have something that the truth has.
 
 Gene finding is scored at the levels of nucleotide, exon, intron, intron chain, transcript and gene, for coding parts
 and for whole exons, with all isoforms of the reference; the rules are those of gffcompare where it has one:
@@ -70,8 +75,10 @@ from segnt_tools.tracks.export import Region
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of segnt evaluate."""
     parser.add_argument("predictions", nargs="*", metavar="PREDICTION", help="what to score")
-    parser.add_argument("--compare", nargs="+", default=[], metavar="PREDICTION", help="more predictions")
-    parser.add_argument("--truth", type=Path, required=True, metavar="LABELS.h5|ANNOTATION", help="the reference")
+    parser.add_argument("--compare", nargs="+", default=[], metavar="PREDICTION", help="more predictions, as above")
+    parser.add_argument(
+        "--truth", type=Path, required=True, metavar="LABELS.h5|ANNOTATION", help="the reference: labels or GFF3 or GTF"
+    )
     parser.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="assembly or preprocess folder")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     parser.add_argument("--names", metavar="A,B,...", help="names of the predictions (default: from their files)")
@@ -80,16 +87,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--region", action="append", default=[], metavar="CONTIG[:FROM-TO]", help="score here only; may be repeated"
     )
-    group.add_argument("--only", choices=("genes", "elements"), help="leave out the other kind of score")
+    group.add_argument("--only", choices=("genes", "elements"), help="score genes only, or single bases only")
     group.add_argument("--elements", metavar="A,B,...", help="tracks to score (default: all)")
     group.add_argument(
-        "--threshold", type=probability, default=defaults.threshold, metavar="P", help="probability of a call"
+        "--threshold",
+        type=probability,
+        default=defaults.threshold,
+        metavar="P",
+        help="probability at which a base is called",
     )
     group.add_argument("--samplings", type=int, default=defaults.samplings, metavar="N", help="samplings of windows")
     group.add_argument(
         "--sample-window", type=bases, default=defaults.window, metavar="BP", help="length of those windows"
     )
-    group.add_argument("--seed", type=int, default=defaults.seed, help="of the samplings")
+    group.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="random seed of the samplings")
     group.add_argument(
         "--splice-side",
         choices=[side.value for side in SpliceSide],

@@ -1,7 +1,17 @@
 """Annotation and regulatory files to per-base labels on the coordinates of an assembly.
 
+  segnt labels genes.gff3.gz --genome genome.fa.gz --out labels.h5
+  segnt labels gencode.v44.annotation.gtf.gz gencode.v44.polyAs.gtf.gz --genome GRCh38.fa --out human.h5 \\
+      --ccre encodeCcreCombined.bed --dhs DHS_Index_and_Vocabulary_hg38_WM20190703.txt.gz    (SegmentNT's 14 elements)
+  segnt labels genes.gtf --genome genome.fa --bed enhancer=mine.bed --bed island=cpg.bed --stranded --out labels.h5
+
 ANNOTATION is GFF3 or GTF of GENCODE, Ensembl, RefSeq and the like, plain or gzipped; GENCODE's polyA file is one more.
-Contigs may be called chr1 or 1; for other names give a table with --aliases (NCBI's assembly report will do).
+All files may be gzipped. Contigs may be called chr1 or 1; for other names give a table with --aliases (NCBI's assembly
+report will do).
+
+The elements, in their order: protein_coding_gene, lncRNA, exon, intron, splice_donor, splice_acceptor, 5UTR, 3UTR,
+CTCF-bound, polyA_signal, enhancer_Tissue_specific, enhancer_Tissue_invariant, promoter_Tissue_specific,
+promoter_Tissue_invariant; with --extended CDS, CDS_frame_0 to _2, start_codon, stop_codon.
 
 Writes a tracks file with one label a base and track: 0 absent, 1 present, 255 masked. Masked is what the sources cannot
 know: elements that no file speaks of, contigs that a file does not mention, UTRs and what may lie beside genes where an
@@ -20,7 +30,7 @@ from typing import Any
 from segnt_tools.commands.common import add_common_options, bases, positive_int, print_line, write_report
 from segnt_tools.errors import UsageError
 from segnt_tools.files import output_folder, write_text
-from segnt_tools.labels.build import LabelInputs, LabelReport, build_labels, choose_tracks, write_labels
+from segnt_tools.labels.build import LabelInputs, LabelReport, build_labels, choose_tracks, require_known, write_labels
 from segnt_tools.labels.regulatory import BedSource
 from segnt_tools.labels.rules import LabelRules, SpliceSide, Whose
 from segnt_tools.logs import Progress, logger
@@ -29,7 +39,9 @@ from segnt_tools.sequence.assembly import Assembly
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of segnt labels."""
-    parser.add_argument("annotations", type=Path, nargs="*", metavar="ANNOTATION", help="GFF3 or GTF file")
+    parser.add_argument(
+        "annotations", type=Path, nargs="*", metavar="ANNOTATION", help="GFF3 or GTF file; several may be given"
+    )
     parser.add_argument("--genome", type=Path, required=True, metavar="FASTA", help="assembly or preprocess folder")
     parser.add_argument("--out", type=Path, required=True, metavar="LABELS.h5", help="labels file")
     _add_source_options(parser)
@@ -40,9 +52,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_source_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("regulatory elements and names")
     group.add_argument(
-        "--ccre", type=Path, action="append", default=[], metavar="BED", help="ENCODE's registry of cCREs"
+        "--ccre",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="BED",
+        help="ENCODE's registry of cCREs, version 2 or 3; may be repeated",
     )
-    group.add_argument("--dhs", type=Path, metavar="TSV", help="DHS index, tells tissue-invariant from -specific")
+    group.add_argument(
+        "--dhs",
+        type=Path,
+        metavar="TSV",
+        help="DHS index of Meuleman et al.; tells tissue-invariant enhancers and promoters from specific ones",
+    )
     group.add_argument(
         "--bed",
         action="append",
@@ -79,7 +101,11 @@ def _add_rule_options(parser: argparse.ArgumentParser) -> None:
         help="transcripts that give exons, introns and splice sites",
     )
     group.add_argument("--lncrna-exons", action="store_true", help="lncRNA means exons, not whole genes")
-    group.add_argument("--ctcf-only", action="store_true", help="CTCF-bound means class CTCF-only, not the suffix")
+    group.add_argument(
+        "--ctcf-only",
+        action="store_true",
+        help="CTCF-bound means cCREs of class CTCF-only, not every one with the suffix CTCF-bound",
+    )
     group.add_argument(
         "--unknown-flank",
         type=bases,
@@ -113,6 +139,7 @@ def run(args: argparse.Namespace) -> int:
     tracks = choose_tracks(elements, inputs.beds, extended=args.extended, stranded=args.stranded)
     with Assembly.open(args.genome) as assembly:
         labels, report = build_labels(inputs, assembly, tracks, rules)
+        require_known(labels)
         settings: dict[str, Any] = {"rules": asdict(rules), "sources": [path.name for path in inputs.files]}
         with Progress("labels", sum(assembly.lengths.values())) as progress:
             write_labels(args.out, labels, assembly, settings, args.threads, progress.add)

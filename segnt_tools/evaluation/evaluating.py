@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from segnt_tools.elements import ELEMENTS
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.elements import ScoringOptions, score_tracks
 from segnt_tools.evaluation.gene_errors import classify_genes
@@ -19,12 +21,15 @@ from segnt_tools.evaluation.loading import (
     load_annotation,
     load_prediction,
 )
+from segnt_tools.evaluation.predictions import Prediction
 from segnt_tools.evaluation.results import ElementScores, PredictionScores
 from segnt_tools.evaluation.truth import AnnotationTruth, LabelsFileTruth, Truth
 from segnt_tools.labels.annotation import Annotation
 from segnt_tools.labels.intervals import Intervals, intersect, length
 from segnt_tools.labels.rules import LabelRules
 from segnt_tools.sequence.assembly import Assembly
+
+_WITHOUT_GENES = "--only genes needs gene models in the prediction and an annotation as truth"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +85,9 @@ def evaluate(
         results = _with_genes(reference, loaded, results, regions)
     if options.tracks:
         results = _with_tracks(truth, reference, loaded, results, assembly, regions, options, progress)
-    if not any(result.genes or result.elements for result in results):
-        raise UsageError("nothing can be scored: the predictions have no track or gene that the truth has", file=truth)
+    for result in results:
+        if not (options.tracks or result.genes):
+            raise UsageError(f"nothing of it can be scored: {_WITHOUT_GENES}", file=result.file)
     return results
 
 
@@ -125,7 +131,12 @@ def _with_tracks(
     else:
         truth = LabelsFileTruth(path, assembly)
     tracks = [name for name in (truth.tracks if options.elements is None else wanted) if name in truth.tracks]
-    tracks = [name for name in tracks if any(one.tracks.offers(name) for one in loaded)]
+    offered = [name for name in tracks if any(one.tracks.offers(name) for one in loaded)]
+    _require_known(options.elements, offered, truth)
+    for one, result in zip(loaded, results, strict=True):
+        if not result.genes and not any(one.tracks.offers(name) for name in tracks):
+            raise _nothing_in_common(result, one.tracks, tracks or truth.tracks)
+    tracks = offered
     if not tracks:
         return list(results)
     scored = _common(truth, loaded, regions, assembly)
@@ -138,6 +149,38 @@ def _with_tracks(
         replace(result, elements=elements, notes=(*result.notes, *common, *_hints(elements)))
         for result, elements in zip(results, element_scores, strict=True)
     ]
+
+
+def _nothing_in_common(result: PredictionScores, prediction: Prediction, wanted: Sequence[str]) -> UsageError:
+    """Why nothing of a prediction can be scored."""
+    if any(prediction.ignores_strand_of(name) for name in wanted):
+        return UsageError(
+            "nothing of it can be scored: the truth has a track for each strand and this prediction knows no strands",
+            file=result.file,
+            hint="Give the strand in column 6, or make the truth with segnt labels without --stranded",
+        )
+    return UsageError(
+        f"nothing of it can be scored: it has {_listed(prediction.tracks)}, and to score are {_listed(wanted)}",
+        file=result.file,
+        hint="TRACK=FILE names the track of a file, --elements chooses tracks",
+    )
+
+
+def _listed(names: Sequence[str], most: int = 20) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "") if names else "no track"
+
+
+def _require_known(elements: Sequence[str] | None, tracks: Sequence[str], truth: Truth) -> None:
+    """Make sure that the elements asked for can be scored.
+
+    Raises:
+        UsageError: neither the truth nor a prediction has one of them; the nearest name is given.
+    """
+    for name in elements or ():
+        if name not in tracks:
+            known = list(dict.fromkeys((*tracks, *truth.tracks, *ELEMENTS)))
+            near = next((n for n in difflib.get_close_matches(name, known, 2, cutoff=0.0) if n != name), "")
+            raise UsageError(f"--elements {name}: truth and predictions do not both have it", hint=f"Nearest: {near}")
 
 
 def _hints(elements: Sequence[ElementScores]) -> Iterator[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnt_tools.elements import Strand, Track
-from segnt_tools.errors import AnnotationFileError, TracksError, UsageError
+from segnt_tools.errors import AnnotationFileError, TracksError
 from segnt_tools.evaluation.metrics import BINS, Bins, bin_of
 from segnt_tools.gff.lines import open_text
 from segnt_tools.labels.collector import IntervalCollector
@@ -61,6 +61,10 @@ class Prediction(ABC):
         flat = list(dict.fromkeys(name for names in wanted for name in names))
         rows = dict(zip(flat, self.bins(contig, start, end, flat), strict=True))
         return np.stack([np.maximum.reduce([rows[name] for name in names]) for names in wanted])
+
+    def ignores_strand_of(self, track: str) -> bool:
+        """Whether a track of one strand cannot be had because the prediction does not tell strands apart."""
+        return track[-1] in "+-" and not self.offers(track) and self.offers(track[:-1])
 
 
 class TracksPrediction(Prediction):
@@ -239,7 +243,8 @@ class _NpzStream:
 
 
 class IntervalPrediction(Prediction):
-    """Intervals: probability 1 inside, 0 elsewhere.
+    """Intervals: probability 1 inside, 0 elsewhere. Where all intervals of an element have a strand, its strands can be
+    had as well.
 
     Args:
         collector: intervals by contig, element and strand.
@@ -252,6 +257,17 @@ class IntervalPrediction(Prediction):
         self.tracks = tuple(tracks)
         self._collector = collector
         self._cache: dict[tuple[str, str], Intervals] = {}
+
+    def offers(self, track: str) -> bool:
+        """As it is, or one strand of it where strands are known."""
+        one = Track.parse(track)
+        if one.strand is Strand.NONE or track in self.tracks:
+            return track in self.tracks
+        return one.element in self.tracks and not self._collector.has_strandless(one.element)
+
+    def joined(self, contig: str, start: int, end: int, tracks: Sequence[str]) -> Bins:
+        """As `bins`, which joins strands or takes one of them."""
+        return self.bins(contig, start, end, tracks)
 
     def _intervals(self, contig: str, name: str) -> Intervals:
         if (contig, name) not in self._cache:
@@ -318,17 +334,3 @@ def _sorted_runs(spans: list[tuple[int, int]], scores: list[float], contig: str,
             f"rows overlap at {contig}:{start}-{end}", file=path, hint="Give every base one value"
         )
     return array, values
-
-
-def require_tracks(prediction: Prediction, wanted: Sequence[str], path: Path) -> None:
-    """Make sure that there is anything to score.
-
-    Raises:
-        UsageError: the prediction offers none of the tracks.
-    """
-    if not any(prediction.offers(name) for name in wanted):
-        raise UsageError(
-            f"it has none of the tracks to score ({', '.join(wanted)})",
-            file=path,
-            hint=f"It has {', '.join(prediction.tracks)}",
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 
 from segnt_tools import __version__
 from segnt_tools.elements import EXTENDED_ELEMENTS, SEGMENTNT_ELEMENTS, Strand, Track
-from segnt_tools.errors import AnnotationFileError
+from segnt_tools.errors import AnnotationFileError, UsageError
 from segnt_tools.labels.aliases import ContigNames, read_aliases
 from segnt_tools.labels.annotation import read_annotation
 from segnt_tools.labels.intervals import Intervals, from_mask, union
@@ -172,6 +173,21 @@ def build_labels(
             )
     labels = labels_of(sources, assembly, tracks, rules)
     return labels, _report(labels, sources, places)
+
+
+def require_known(labels: LabelSet) -> None:
+    """Make sure that every track asked for is of an element that we or one of the files know.
+
+    Raises:
+        UsageError: one is not; the nearest name is given.
+    """
+    known = [*SEGMENTNT_ELEMENTS, *EXTENDED_ELEMENTS, *labels.named_by_sources]
+    for track in labels.tracks:
+        if track.element not in known:
+            near = difflib.get_close_matches(track.element, known, 1, cutoff=0.0)[0]
+            raise UsageError(
+                f"no file speaks of an element {track.element}", hint=f"Nearest known: {near}; --bed brings any other"
+            )
 
 
 def labels_of(sources: LabelSources, assembly: Assembly, tracks: Sequence[Track], rules: LabelRules) -> LabelSet:

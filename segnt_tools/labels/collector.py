@@ -48,6 +48,10 @@ class IntervalCollector:
         flats = [flat for (name, _), flat in self._flat.get(contig, {}).items() if name == element]
         return np.concatenate([np.array(flat, dtype=np.int64) for flat in flats]).reshape(-1, 2) if flats else EMPTY
 
+    def has_strandless(self, element: str) -> bool:
+        """Whether any interval of an element, on any contig, has no strand."""
+        return any(per_contig.get((element, Strand.NONE)) for per_contig in self._flat.values())
+
     def elements(self, contig: str) -> set[str]:
         """Elements with any interval on a contig."""
         return {element for element, _ in self._flat.get(contig, {})}

@@ -84,6 +84,11 @@ class LabelSet:
         self.knows_utrs = any(annotation.knows_utrs for annotation in gene_files)
         self.knows_lncrna = any(annotation.counts.lncrna for annotation in gene_files)
 
+    @property
+    def named_by_sources(self) -> set[str]:
+        """Elements that files name themselves: BED files, registries, element calls."""
+        return set(self._sources.regulatory.known).union(*(a.called for a in self._sources.annotations))
+
     def track(self, contig: str, track: Track) -> TrackLabels:
         """Present and masked bases of one track on one contig."""
         size = self.lengths[contig]
