@@ -84,6 +84,14 @@ batch = 1
 every = 2
 """
 
+# Regions as a user has them, and what preprocess makes of those of the first contig.
+REGIONS_BED = (
+    "track name=chosen\nathal_1\t2000\t6000\tpromising\nathal_1\t5000\t7000\tmore\nathal_1\t9000\t11000\n"
+    "athal_2\t1000\t5000\n"
+)
+PREPARED_REGIONS = "athal_1\t2000\t7000\nathal_1\t9000\t11000\n"
+SHARD_OF_REGIONS = "#shard\tgroup\tcontig\tstart\tend\n1\t1\tathal_1\t2000\t7000\n1\t1\tathal_1\t9000\t11000\n"
+
 STRETCHES = (Stretch("athal_1", 0, 16_000), Stretch("athal_2", 68_100, 77_600))
 
 
@@ -106,6 +114,9 @@ def main() -> None:
     write("wrong.gff3", WRONG_GFF3)
     write("aliases.tabular", "athal_1\tChr1\nathal_2\tChr2\n")
     write("regulatory.bed", "Chr1\t100\t400\tCTCF\nChr2\t50\t90\tother\nChr7\t1\t9\tCTCF\n")
+    write("regions.bed", REGIONS_BED)
+    write("prepared_regions.bed", PREPARED_REGIONS)
+    write("regions_shard.tabular", SHARD_OF_REGIONS)
     write("exons.bed", exons())
     write("tiny_recipe.toml", TINY_RECIPE)
     write("predicted_1.gff3", predicted(["AT1G77200", "AT1G77220"]))
