@@ -3,16 +3,22 @@
 #
 #   hpc/submit.sh genome.fa RUN_FOLDER [most jobs at a time]
 #
-# Give the same command again after a failure: only what is missing is repeated. Settings, by environment variables:
+# It checks and cuts the assembly where you call it (about a minute for 1 Gb, on one core), then submits; call it within an
+# interactive job where the login node is not for that. Give the same command again after a failure: only what is missing
+# is repeated. Settings, by environment variables:
 #   SEGNT_EXEC             what segnt runs in, e.g. "apptainer exec --nv /sw/segnt_tools-cuda.sif" (default: nothing)
-#   SEGNT_SHARDS           number of shards (default: by size)
+#   SEGNT_SHARDS           number of shards, each of which is a job (default: one for every SEGNT_SHARD_SIZE bases)
+#   SEGNT_SHARD_SIZE       bases a shard (default: 50M, minutes of work for a GPU)
+#   SEGNT_PREPROCESS_OPTIONS  more options for segnt preprocess, e.g. "--min-length 1k" or "--regions genes.bed"
 #   SEGNT_PREDICT_OPTIONS  more options for segnt predict, e.g. "--model /models/segment_nt"
+#   SEGNT_DEVICE           where segnt predict runs (default: cuda)
+#   SEGNT_REQUEUES         how often a job that ran out of time goes back into the queue (default: 3)
 #   SEGNT_SBATCH_OPTIONS   more options for sbatch, e.g. "--account=lab --partition=gpu"
 #   SEGNT_MERGE_OPTIONS    the same for the last job (default: those of SEGNT_SBATCH_OPTIONS)
 set -euo pipefail
 
 if (($# < 2)); then
-    sed -n '2,12s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0" >&2
     exit 2
 fi
 genome=$1 most=${3:-16}
@@ -22,8 +28,10 @@ export SEGNT_RUN
 here=$(cd "$(dirname "$0")" && pwd)
 
 if [[ ! -s $SEGNT_RUN/assembly/shards.tsv ]]; then
+    cut=(--shard-size "${SEGNT_SHARD_SIZE:-50M}")
+    [[ -z ${SEGNT_SHARDS:-} ]] || cut=(--shards "$SEGNT_SHARDS")
     # shellcheck disable=SC2086  # lists of words
-    ${SEGNT_EXEC:-} segnt preprocess "$genome" --out "$SEGNT_RUN/assembly" ${SEGNT_SHARDS:+--shards "$SEGNT_SHARDS"}
+    ${SEGNT_EXEC:-} segnt preprocess "$genome" --out "$SEGNT_RUN/assembly" "${cut[@]}" ${SEGNT_PREPROCESS_OPTIONS:-}
 fi
 
 # Only shards without a tracks file, as Slurm's list of numbers.
@@ -31,6 +39,14 @@ todo=()
 while read -r shard; do
     [[ -s $(printf '%s/tracks/shard_%05d.h5' "$SEGNT_RUN" "$shard") ]] || todo+=("$shard")
 done < <(grep -v '^#' "$SEGNT_RUN/assembly/shards.tsv" | cut -f1 | sort -un)
+
+# Slurm takes numbers below its MaxArraySize only.
+largest=$(scontrol show config | sed -n 's/^MaxArraySize *= *//p')
+if ((${#todo[@]} && ${todo[-1]:-0} >= ${largest:-1001})); then
+    echo "there are ${todo[-1]} shards, but job arrays of this cluster end at $((${largest:-1001} - 1)):" \
+        "remove $SEGNT_RUN/assembly and set SEGNT_SHARDS to fewer" >&2
+    exit 2
+fi
 
 after=()
 if ((${#todo[@]})); then
