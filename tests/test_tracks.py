@@ -216,14 +216,14 @@ def test_a_writer_that_stops_early_leaves_no_file(tmp_path: Path) -> None:
 def test_who_computes_the_values_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracks_file, "CHUNK_BASES", 100)
     computed = threading.Event()
-    compress = tracks_file.isal_zlib.compress
+    packed = tracks_file.packed
     in_time = []
 
-    def slow_compress(data: bytes, level: int) -> bytes:
+    def slowly_packed(data: bytes) -> bytes:
         in_time.append(computed.wait(30))
-        return compress(data, level)
+        return packed(data)
 
-    monkeypatch.setattr(tracks_file.isal_zlib, "compress", slow_compress)
+    monkeypatch.setattr(tracks_file, "packed", slowly_packed)
     values = logits(1000)
     with tracks_writer(tmp_path / "t.h5", header(), CONTIGS, [whole(CONTIGS[2])]) as writer:
         writer.write(values[:, :170])  # the first chunk cannot be written yet
@@ -237,10 +237,10 @@ def test_who_computes_the_values_does_not_wait_for_the_disk(tmp_path: Path, monk
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracks_file, "CHUNK_BASES", 100)
 
-    def no_space(data: bytes, level: int) -> bytes:
+    def no_space(data: bytes) -> bytes:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(tracks_file.isal_zlib, "compress", no_space)
+    monkeypatch.setattr(tracks_file, "packed", no_space)
     with (
         pytest.raises(OSError, match="No space left"),
         tracks_writer(tmp_path / "t.h5", header(), CONTIGS, [whole(CONTIGS[2])]) as writer,

@@ -6,11 +6,11 @@ import hashlib
 import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 import pysam
@@ -40,7 +40,23 @@ class Contig:
     md5: str
 
 
-def fingerprint(contigs: tuple[Contig, ...] | list[Contig]) -> str:
+class Described(Protocol):
+    """What is like a contig: name, length and digest."""
+
+    @property
+    def name(self) -> str:
+        """As Contig.name."""
+
+    @property
+    def length(self) -> int:
+        """As Contig.length."""
+
+    @property
+    def md5(self) -> str:
+        """As Contig.md5."""
+
+
+def fingerprint(contigs: Sequence[Described]) -> str:
     """One digest for an assembly: equal for equal names, lengths, sequences and order."""
     digest = hashlib.sha256()
     for contig in contigs:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 
@@ -27,7 +27,8 @@ _BLANKS = b" \t\n\r\v\f"
 _BASES = b"ACGTNacgtn"
 _AMBIGUOUS = (IUPAC_AMBIGUOUS + IUPAC_AMBIGUOUS.lower()).encode()
 _RNA = b"Uu"
-_ACCEPTED = _BASES + _AMBIGUOUS + _RNA + _BLANKS
+_USUAL = _BASES + _BLANKS
+_ACCEPTED = _USUAL + _AMBIGUOUS + _RNA
 _CLEAN = bytes.maketrans(_AMBIGUOUS + _RNA, b"N" * 10 + b"n" * 10 + b"Tt")
 _PROTEIN_ONLY = b"EFILPQJOZXeflipqjozx*"
 
@@ -58,8 +59,7 @@ class LetterCounts:
                 self.ambiguous[chr(letter)] = self.ambiguous.get(chr(letter), 0) + count
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """A stretch of one contig.
 
     Attributes:
@@ -164,13 +164,12 @@ class _Parser:
                 line=line,
                 hint="Write >name, without a blank between",
             )
-        self.name = text.split(maxsplit=1)[0]
-        if not self.name.isprintable():
-            raise AssemblyError(f"the name {self.name!r} holds control characters", file=self.path, line=line)
-        if self.name in self.first_line_of:
-            self.duplicates.append(f"{self.name} (lines {self.first_line_of[self.name]} and {line})")
-        else:
-            self.first_line_of[self.name] = line
+        self.name = name = text.split(maxsplit=1)[0]
+        if not name.isprintable():
+            raise AssemblyError(f"the name {name!r} holds control characters", file=self.path, line=line)
+        first_line = self.first_line_of.setdefault(name, line)
+        if first_line != line:
+            self.duplicates.append(f"{name} (lines {first_line} and {line})")
         self.header_line = line
         self.offset = 0
         self.ambiguous = 0
@@ -193,7 +192,7 @@ class _Parser:
             )
 
     def _block_of(self, stretch: bytes, line: int) -> Block | None:
-        unusual = stretch.translate(None, _BASES + _BLANKS)
+        unusual = stretch.translate(None, _USUAL)
         if unusual:
             foreign = unusual.translate(None, _ACCEPTED)
             if foreign or (self.name is None):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segnt_tools.errors import AssemblyError
 from segnt_tools.files import atomic_path, write_text
-from segnt_tools.sequence.assembly import ASSEMBLY_FILE, CONTIGS_FILE, Contig, fingerprint
+from segnt_tools.sequence.assembly import ASSEMBLY_FILE, CONTIGS_FILE, fingerprint
 from segnt_tools.sequence.bgzf import BgzfWriter
 from segnt_tools.sequence.codes import N, encode, runs
 from segnt_tools.sequence.fasta import Block, LetterCounts, read_blocks
@@ -49,11 +49,6 @@ class ContigSummary:
     md5: str = ""
     skipped: str = ""
 
-    @property
-    def contig(self) -> Contig:
-        """Name, length and digest."""
-        return Contig(self.name, self.length, self.md5)
-
 
 @dataclass(slots=True)
 class Preparation:
@@ -66,7 +61,7 @@ class Preparation:
     @property
     def fingerprint(self) -> str:
         """Digest of the whole assembly."""
-        return fingerprint([summary.contig for summary in self.contigs])
+        return fingerprint(self.contigs)
 
     @property
     def used(self) -> list[ContigSummary]:
@@ -136,7 +131,7 @@ def prepare(
         write_text(folder / f"{ASSEMBLY_FILE}.fai", writer.fai())
         with atomic_path(folder / f"{ASSEMBLY_FILE}.gzi") as index:
             index.write_bytes(writer.gzi())
-    used = [summary.contig for summary in result.used]
+    used = result.used
     bases = sum(contig.length for contig in used)
     if wanted is not None:
         bases = sum(piece.bases for contig in used for piece in wanted[contig.name])
@@ -153,7 +148,7 @@ def prepare(
 def _reason_to_skip(summary: ContigSummary, min_length: int, include: Sequence[str], exclude: Sequence[str]) -> str:
     if include and not any(fnmatchcase(summary.name, pattern) for pattern in include):
         return "not included"
-    if any(fnmatchcase(summary.name, pattern) for pattern in exclude):
+    if exclude and any(fnmatchcase(summary.name, pattern) for pattern in exclude):
         return "excluded"
     if summary.length < min_length:
         return f"shorter than {min_length} bp"
@@ -256,27 +251,21 @@ class _FastaWriter:
         self._rest = b""
 
     def write(self, block: Block) -> None:
+        sequence = block.sequence
         if block.offset == 0:
-            self._end_record()
-            self._put(f">{block.contig}\n".encode())
+            header = f">{block.contig}\n".encode()
+            text = self._rest + b"\n" + header if self._rest else header  # the last line of the record before
+            self._position += len(text)
             self._names.append(block.contig)
             self._starts.append(self._position)
-            self._lengths.append(0)
-        self._lengths[-1] += len(block.sequence)
-        sequence = self._rest + block.sequence if self._rest else block.sequence
-        whole = len(sequence) - len(sequence) % LINE_WIDTH
-        self._rest = sequence[whole:]
-        if whole:
-            self._put(_lines(sequence, whole))
-
-    def _end_record(self) -> None:
-        if self._rest:
-            self._put(self._rest + b"\n")
-            self._rest = b""
-
-    def _put(self, text: bytes) -> None:
-        self._handle.write(text)
-        self._position += len(text)
+            self._lengths.append(len(sequence))
+        else:
+            self._lengths[-1] += len(sequence)
+            text, sequence = b"", self._rest + sequence
+        whole = len(sequence) // LINE_WIDTH
+        self._rest = sequence[whole * LINE_WIDTH :]
+        self._handle.write(text + _lines(sequence, whole))
+        self._position += whole * (LINE_WIDTH + 1)
 
     def fai(self) -> str:
         """The .fai index: name, length, offset, bases a line, bytes a line."""
@@ -291,16 +280,17 @@ class _FastaWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end_record()
+        if self._rest:
+            self._handle.write(self._rest + b"\n")
         self._handle.close()
 
 
-def _lines(sequence: bytes, whole: int) -> bytes:
-    """The first `whole` letters, which fill lines, with the line ends."""
-    if whole <= _FEW_LINES * LINE_WIDTH:  # many contigs are this short
-        return b"".join([sequence[i : i + LINE_WIDTH] + b"\n" for i in range(0, whole, LINE_WIDTH)])
-    lines = np.full((whole // LINE_WIDTH, LINE_WIDTH + 1), ord("\n"), dtype=np.uint8)
-    lines[:, :-1] = np.frombuffer(sequence, dtype=np.uint8, count=whole).reshape(-1, LINE_WIDTH)
+def _lines(sequence: bytes, count: int) -> bytes:
+    """The first `count` lines of a sequence, with their ends."""
+    if count <= _FEW_LINES:  # many contigs are this short
+        return b"".join([sequence[i : i + LINE_WIDTH] + b"\n" for i in range(0, count * LINE_WIDTH, LINE_WIDTH)])
+    lines = np.full((count, LINE_WIDTH + 1), ord("\n"), dtype=np.uint8)
+    lines[:, :-1] = np.frombuffer(sequence, dtype=np.uint8, count=count * LINE_WIDTH).reshape(-1, LINE_WIDTH)
     return lines.tobytes()
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from segnt_tools.errors import AssemblyError, UsageError
-from segnt_tools.sequence.assembly import Contig
+from segnt_tools.sequence.assembly import Described
 
 SHARDS_FILE = "shards.tsv"
 REGIONS_FILE = "regions.bed"
@@ -93,7 +93,7 @@ def read_regions(folder: Path) -> dict[str, tuple[Piece, ...]]:
 
 
 def plan_shards(
-    contigs: Sequence[Contig], count: int, regions: Mapping[str, tuple[Piece, ...]] | None = None
+    contigs: Sequence[Described], count: int, regions: Mapping[str, tuple[Piece, ...]] | None = None
 ) -> tuple[Shard, ...]:
     """Cut an assembly into `count` shards of nearly equal size.
 
@@ -109,8 +109,9 @@ def plan_shards(
     """
     if count < 1:
         raise UsageError(f"{count} shards make no sense", hint="Give at least 1")
+    wanted: list[tuple[Piece, ...]]
     if regions is None:
-        wanted = [joined([Piece(contig.name, 0, contig.length)]) for contig in contigs]
+        wanted = [(Piece(contig.name, 0, contig.length),) for contig in contigs]
     else:
         wanted = [regions[contig.name] for contig in contigs if contig.name in regions]
     if not wanted:
@@ -132,7 +133,9 @@ def plan_shards(
     return tuple(shards)
 
 
-def _bases(pieces: Iterable[Piece]) -> int:
+def _bases(pieces: Sequence[Piece]) -> int:
+    if len(pieces) == 1:  # mostly
+        return pieces[0].end - pieces[0].start
     return sum(piece.end - piece.start for piece in pieces)
 
 

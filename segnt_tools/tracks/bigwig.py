@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import struct
 import tempfile
-import zlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from segnt_tools.tracks.deflate import packed
 
 _MAGIC, _CONTIG_TREE_MAGIC, _INDEX_MAGIC = 0x888FFC26, 0x78CA8C91, 0x2468ACE0
 _VERSION = 4
@@ -38,7 +39,6 @@ _FEWEST_BINS = 256  # on the longest contig; but browsers want at least one leve
 # The finest bins hold about so many entries, within limits that do not depend on what the first entries happen to be.
 _ENTRIES_A_BIN = 16
 _FINEST_BIN, _COARSEST_FIRST_BIN = 16, 2048
-_COMPRESSION_LEVEL = 1
 _IN_MEMORY = 1 << 22
 
 _ENTRY = np.dtype([("start", "<u4"), ("end", "<u4"), ("value", "<f4")])
@@ -110,17 +110,17 @@ class BigWigWriter:
         index["contig"] = index["last_contig"] = contigs[firsts]
         index["start"], index["end"] = entries["start"][firsts], entries["end"][lasts - 1]
         raw = memoryview(entries.tobytes())
-        packed = []
+        compressed = []
         rows = zip(
             firsts.tolist(), lasts.tolist(), *(index[n].tolist() for n in ("contig", "start", "end")), strict=True
         )
         for first, last, contig, start, end in rows:
             header = _BLOCK_HEADER.pack(contig, start, end, 0, 0, _BEDGRAPH, 0, last - first)
             content = raw[first * _ENTRY.itemsize : last * _ENTRY.itemsize]
-            packed.append(zlib.compress(header + content, _COMPRESSION_LEVEL))
-        index["size"] = [len(block) for block in packed]
+            compressed.append(packed(header + content))
+        index["size"] = [len(block) for block in compressed]
         index["offset"] = self._handle.tell() + np.cumsum(index["size"]) - index["size"]
-        self._handle.write(b"".join(packed))
+        self._handle.write(b"".join(compressed))
         self._index.append(index)
 
     def close(self) -> None:
@@ -194,11 +194,11 @@ class _ZoomLevel:
         index = np.empty(-(-bins.size // _BINS_A_BLOCK), dtype=_INDEXED)
         for number in range(index.size):
             block = bins[number * _BINS_A_BLOCK : (number + 1) * _BINS_A_BLOCK]
-            packed = zlib.compress(block.tobytes(), _COMPRESSION_LEVEL)
+            compressed = packed(block.tobytes())
             first, last = block[0], block[-1]
             place = (first["contig"], first["start"], last["contig"], last["end"])
-            index[number] = (*place, self._packed.tell(), len(packed))
-            self._packed.write(packed)
+            index[number] = (*place, self._packed.tell(), len(compressed))
+            self._packed.write(compressed)
         self._index.append(index)
 
     def write(self, handle: IO[bytes]) -> bytes:

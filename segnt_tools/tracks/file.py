@@ -40,12 +40,12 @@ from segnt_tools.files import atomic_path
 from segnt_tools.quantisation import LOGIT_OF_CODE, PROBABILITY_OF_CODE, quantise
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.shards import Piece, joined
+from segnt_tools.tracks.deflate import packed
 
 FORMAT = "segnt-tracks"
 FORMAT_VERSION = 1
 CHUNK_BASES = 1 << 18
 MASKED = 255
-_COMPRESSION_LEVEL = 1
 # A batch of short contigs ends inside a chunk of every track, which the next batch goes on with.
 _CHUNKS_REMEMBERED_OF_A_TRACK = 6
 _LEAST_CHUNKS_REMEMBERED = 64
@@ -247,8 +247,8 @@ class TracksWriter:
         self._buffer, self._spare = np.zeros_like(self._buffer) if self._spare is None else self._spare, self._buffer
 
     def _write_chunks(self, values: NDArray[Any], start: int) -> None:
-        packed = self._packers.map(lambda row: isal_zlib.compress(row.tobytes(), _COMPRESSION_LEVEL), values)
-        for track, chunk in enumerate(packed):
+        chunks = self._packers.map(lambda row: packed(row.tobytes()), values)
+        for track, chunk in enumerate(chunks):
             self._values.id.write_direct_chunk((track, start), chunk)
 
     def _wait(self) -> None:
@@ -411,8 +411,13 @@ class TracksReader:
         """Stretches of a contig that the files hold, joined where they touch, 0-based half-open."""
         known = self._covered.get(contig)
         if known is None:
-            stored = (Piece(contig, piece.start, piece.end) for piece in self._pieces.get(contig, ()))
-            known = self._covered[contig] = tuple((piece.start, piece.end) for piece in joined(stored))
+            stored = self._pieces.get(contig, ())
+            if len(stored) == 1:  # mostly
+                known = ((stored[0].start, stored[0].end),)
+            else:
+                pieces = joined(Piece(contig, piece.start, piece.end) for piece in stored)
+                known = tuple((piece.start, piece.end) for piece in pieces)
+            self._covered[contig] = known
         return known
 
     def planned(self, contig: str) -> tuple[Piece, ...]:
@@ -552,8 +557,8 @@ class TracksReader:
         bases = self._chunk_bases[file]
         try:
             with self._lock:
-                _, packed = self._files[file]["values"].id.read_direct_chunk((row, number * bases))
-            chunk = np.frombuffer(isal_zlib.decompress(packed), dtype=self.header.encoding.dtype)
+                _, stored = self._files[file]["values"].id.read_direct_chunk((row, number * bases))
+            chunk = np.frombuffer(isal_zlib.decompress(stored), dtype=self.header.encoding.dtype)
         except (OSError, IsalError, ValueError) as error:  # type: ignore[misc]  # its stub says it is no class
             raise TracksError(
                 f"the file is damaged ({error})", file=self.paths[file], hint="Run segnt predict again"
