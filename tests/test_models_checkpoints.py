@@ -478,9 +478,18 @@ def test_hostile_torch_archive(hugging_face, tmp_path, which):
     witness = tmp_path / "witness"
     (hugging_face / "model.safetensors").unlink()
     torch.save({"fc.weight": _touch(witness)[which]}, hugging_face / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="not read"):
-        open_checkpoint(hugging_face)
+    for read in (open_checkpoint, inspect_checkpoint):
+        with pytest.raises(CheckpointError, match=r"not read.* asks for more than tensors") as caught:
+            read(hugging_face)
+        assert "weights_only" not in str(caught.value)  # torch advises to switch it off
     assert not witness.exists()
+
+
+def test_a_hostile_torch_archive_is_told_what_it_asks_for(hugging_face, tmp_path):
+    (hugging_face / "model.safetensors").unlink()
+    torch.save({"fc.weight": _Calls(os.system, "true")}, hugging_face / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"asks for more than tensors: (posix|nt)\.system"):
+        open_checkpoint(hugging_face)
 
 
 def test_old_formats_of_torch_are_refused(hugging_face, tmp_path):

@@ -7,6 +7,7 @@ weights-only reader after a look at the archive, joblib files go through restric
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -208,12 +209,21 @@ def read_torch_archive(file: Path) -> Tensors:
         loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
     # The restricted reader can end in almost any error on a damaged or hostile file.
     except Exception as error:
-        raise CheckpointError(f"not read: {str(error).splitlines()[0]}", file=file, hint=safer) from error
+        raise CheckpointError(_why_not_read(str(error)), file=file, hint=safer) from error
     if not isinstance(loaded, dict) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in loaded.items()
     ):
         raise CheckpointError("holds something else than named tensors", file=file, hint=safer)
     return dict(loaded)
+
+
+def _why_not_read(error: str) -> str:
+    """What torch's weights-only reader met, without its advice to read the file all the same."""
+    if asked := re.search(r"[Uu]nsupported (?:global: )?(?:GLOBAL|class) (\S+)", error):
+        return f"not read, because it asks for more than tensors: {asked[1]}"
+    if error.startswith("Weights only load failed"):
+        return "not read: damaged, or it asks for more than tensors"
+    return f"not read: {error.partition(chr(10))[0]}"
 
 
 def _json(file: Path, required: bool) -> dict[str, Any]:
