@@ -30,6 +30,7 @@ from segnt_tools.models.segment_nt import SegmentNTConfig
 from segnt_tools.models.tokenizer import CLS, KmerTokenizer, one_hot
 from segnt_tools.models.unet_head import REACH, UNetHead
 from segnt_tools.models.uninitialised import Uninitialised
+from segnt_tools.quantisation import quantise
 
 TRUE_SIZE = {
     segment_nt: SegmentNTConfig(),
@@ -228,6 +229,26 @@ def test_forward_shape_and_batch_invariance():
         assert logits.dtype == torch.float32
         for i in range(3):
             assert torch.allclose(model(codes[i : i + 1])[0], logits[i], atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_batches_of_the_prepared_network_change_no_code_by_more_than_one(dtype):
+    """As it runs on a CPU, with logits that spread like those of the parity cases."""
+    model = _small_segment_nt()
+    codes = _codes(5, 960)
+    with torch.no_grad():
+        model.head.proj.bias.zero_()
+        model.head.proj.weight *= 1.6 / model(codes).std()
+    model.set_precision(dtype)
+    model.prepare_for_cpu()
+    with torch.inference_mode():
+        alone = torch.cat([model(window.unsqueeze(0)) for window in codes])
+        assert alone.std() > 0.8
+        for together in (model(codes), torch.cat([model(part) for part in codes.split(2)])):
+            steps = quantise(together.numpy()).astype(int) - quantise(alone.numpy())
+            assert abs(steps).max() <= 1
+            if dtype == torch.float32:
+                assert torch.allclose(together, alone, rtol=0, atol=1e-5)
 
 
 def test_lengths():
