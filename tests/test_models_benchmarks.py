@@ -56,7 +56,15 @@ def test_model_speed(script, monkeypatch, tmp_path, capsys):
     assert [line["what"] for line in lines] == (["plain eager"] + ["segnt_tools"] * 4) * 2
     assert all(line["kb_per_s"] > 0 for line in lines)
     assert all((line["times_plain"] is None) == (line["what"] == "plain eager") for line in lines)
-    assert len(capsys.readouterr().out.splitlines()) == 2 + len(lines)
+    assert all(line["gflop_per_s"] > 0 for line in lines)
+    ours = [line for line in lines if line["what"] == "segnt_tools"]
+    # The first float32 line of a length is what the others are compared with.
+    assert [line["mean_change"] is None for line in ours] == [True, False, False, False] * 2
+    assert [line["most_changed"] for line in ours if line["precision"] == "float32"] == [None, 0.0] * 2
+    assert all(0 < line["most_changed"] < 0.2 for line in ours if line["precision"] == "bfloat16")
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 4 + len(lines)
+    assert [line.split(",")[0] for line in printed[1:3]] == ["# product 41 x 32 x 96 alone"] * 2
 
 
 @pytest.mark.parametrize("script", ["model_speed"], indirect=True)
