@@ -94,7 +94,6 @@ class Measurement:
         kb_per_s: bases that got an output, in thousands, by second.
         gflop_per_s: products and convolutions of the network by second; by second of processor time on a CPU.
         peak_gb: largest memory besides the weights and what the process held before.
-        estimated_gb: what the model's own estimate says, where it has one.
         times_plain: speed over that of the first line of this length, where that ran; by processor time on a CPU.
         mean_change: mean absolute difference of probability from our own float32, where that ran.
         most_changed: its maximum.
@@ -109,7 +108,6 @@ class Measurement:
     kb_per_s: float
     gflop_per_s: float | None
     peak_gb: float
-    estimated_gb: float | None
     times_plain: float | None
     mean_change: float | None
     most_changed: float | None
@@ -293,7 +291,6 @@ def _measured(
         peak = _peak_memory(device) - before
         kept, first = logits.shape[1] * batch, logits[0].float().clone()
     speed = kept / seconds / 1e3
-    estimate = getattr(model, "window_bytes", None)
     mean, most = (None, None) if references.logits is None else _changes(first, references.logits)
     work = None if task.gflop is None else task.gflop * batch / (seconds if device.type == "cuda" else used)
     line = Measurement(
@@ -306,7 +303,6 @@ def _measured(
         kb_per_s=round(speed, 3),
         gflop_per_s=None if work is None else round(work, 1),
         peak_gb=round(peak / 1e9, 3),
-        estimated_gb=None if estimate is None else round(batch * estimate(length, PRECISIONS[precision]) / 1e9, 3),
         times_plain=None
         if references.plain is None
         else round(_ratio(speed, used / batch, references.plain, device), 2),

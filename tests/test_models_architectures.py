@@ -343,14 +343,6 @@ def test_pads_equal_the_formulas():
         assert not torch.allclose(encoder(tokens, PadStyle.IGNORE), wanted, atol=0.1)
 
 
-def test_window_bytes_grow_with_the_window_and_shrink_with_the_type():
-    for module in TRUE_SIZE:
-        model, length = _true_size(module), module.GEOMETRY.length
-        full, half = (model.window_bytes(length, dtype) for dtype in (torch.float32, torch.bfloat16))
-        assert half < full < 2.2 * half
-        assert model.window_bytes(2 * length, torch.float32) > 1.9 * full
-
-
 # --- Enformer and Borzoi ---------------------------------------------------------------------------------------------
 
 

@@ -200,10 +200,6 @@ class SegmentBorzoi(SegmentationModel):
         """Do the matrix products and convolutions in this type; norms, tables and the last layer stay float32."""
         set_weight_types(self, dtype)
 
-    def window_bytes(self, length: int, dtype: torch.dtype) -> int:
-        """Estimated peak memory of one window besides the weights: the stem's output and the tower's first step."""
-        return length * (4 * self.config.channels[0] * dtype.itemsize + len(self.card.tracks) * 3 * 4)
-
 
 def build(card: Card) -> SegmentBorzoi:
     """The model of a card, with random weights."""

@@ -198,10 +198,6 @@ class SegmentEnformer(SegmentationModel):
         """Do the matrix products and convolutions in this type; norms, tables and the last layer stay float32."""
         set_weight_types(self, dtype)
 
-    def window_bytes(self, length: int, dtype: torch.dtype) -> int:
-        """Estimated peak memory of one window besides the weights: six copies of the stem's output at full length."""
-        return length * (6 * self.config.channels[0] * dtype.itemsize + len(self.card.tracks) * 3 * 4)
-
 
 def build(card: Card) -> SegmentEnformer:
     """The model of a card, with random weights."""

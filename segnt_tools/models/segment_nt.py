@@ -94,20 +94,6 @@ class SegmentNT(SegmentationModel):
         """Do the matrix products and convolutions in this type; norms, tables and the last layer stay float32."""
         set_weight_types(self, dtype)
 
-    def window_bytes(self, length: int, dtype: torch.dtype) -> int:
-        """Estimated peak memory of one window besides the weights, for choosing a batch size.
-
-        The widest moment is the feed-forward part (projection, its two halves' product) beside the residual stream
-        with its normed copy, or the first level of the U-Net; plus the logits of both classes.
-        """
-        encoder, tokens = self.config.encoder, length // BASES + 1
-        stream = 3 * encoder.width * 4
-        feed_forward = (4 * encoder.ffn_width + encoder.width) * dtype.itemsize
-        attention = 6 * encoder.heads * encoder.head_width * max(dtype.itemsize, 4)
-        u_net = 7 * self.config.head_channels * dtype.itemsize
-        logits = BASES * len(self.card.tracks) * 3 * 4
-        return tokens * (stream + max(feed_forward, attention, u_net) + logits)
-
 
 def build(card: Card) -> SegmentNT:
     """The model of a card, with random weights."""
