@@ -1,15 +1,21 @@
 """Time and memory of `segnt labels` and `segnt evaluate` on a whole chromosome with 14 elements.
 
     python benchmarks/evaluation.py --annotation annotation.gff3.gz --genome genome.fa.gz --out DIR
+    python benchmarks/evaluation.py --annotation annotation.gff3.gz --genome genome.fa.gz --out DIR --copies 5
 
 Labels are made from the annotation; a tracks file of the same size is made from them with noise, so that scoring meets
 millions of short calls (the hard case for segment overlap); then both commands run as processes of their own. The
 scores mean nothing; time and peak memory do.
+
+With `--copies` genome (of one contig) and annotation are written several times, each copy as a contig of its own, and
+only `segnt labels` runs: on the genes, and on a BED of one line, which shows what the bases alone cost. That is how far
+a whole human GENCODE can be judged without having one.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import os
 import subprocess
 import sys
@@ -62,16 +68,49 @@ def timed(what: str, *command: str) -> None:
     sys.stdout.flush()
 
 
+def write_copies(annotation: Path, genome: Path, copies: int, folder: Path) -> tuple[Path, Path]:
+    """Copies of a GFF3 file and of a FASTA file of one contig, all IDs and names apart; prints the number of rows."""
+    with gzip.open(genome, "rb") as handle:
+        sequence = handle.read().split(b"\n", 1)[1]
+    with gzip.open(annotation, "rb") as handle:
+        rows = [line.split(b"\t", 1)[1] for line in handle if b"\t" in line and not line.startswith(b"#")]
+    fasta, gff3 = folder / "copies.fa", folder / "copies.gff3"
+    with fasta.open("wb") as bases, gff3.open("wb") as features:
+        features.write(b"##gff-version 3\n")
+        for number in range(copies):
+            name = b"copy%d" % number
+            bases.write(b">" + name + b"\n" + sequence)
+            for row in rows:
+                own = row.replace(b"ID=", b"ID=" + name + b":").replace(b"Parent=", b"Parent=" + name + b":")
+                features.write(name + b"\t" + own)
+    sys.stdout.write(f"{copies * len(rows)} rows\n")
+    return gff3, fasta
+
+
+def time_copies(program: str, arguments: argparse.Namespace) -> None:
+    """Labels of several copies, and of as many bases with nothing on them."""
+    gff3, fasta = write_copies(Path(arguments.annotation), Path(arguments.genome), arguments.copies, arguments.out)
+    bed = arguments.out / "one.bed"
+    bed.write_text("copy0\t10\t20\n")
+    rest = ("--genome", str(fasta), "--out", str(arguments.out / "copies.h5"), "-q", "--threads", "1")
+    timed("labels of all rows", program, "labels", str(gff3), *rest)
+    timed("labels of one row", program, "labels", "--bed", f"exon={bed}", *rest)
+
+
 def main() -> None:
     """Make the files and run both commands."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--annotation", required=True)
     parser.add_argument("--genome", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--copies", type=int, help="only time segnt labels, on so many copies")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     labels, tracks = arguments.out / "labels.h5", arguments.out / "noise.h5"
     program = str(Path(sys.executable).with_name("segnt"))
+    if arguments.copies:
+        time_copies(program, arguments)
+        return
     genome = ("--genome", arguments.genome)
     elements = ("--elements", ",".join(ELEMENTS))
     timed("labels", program, "labels", arguments.annotation, *genome, "--out", str(labels), *elements, "-q")

@@ -38,7 +38,7 @@ from segnt_tools.training.losses import best_constant_loss, track_loss
 from segnt_tools.training.optimisers import orthogonalised, rate_factor
 from segnt_tools.training.recipe import OptimiserRecipe, Recipe, bundled_recipes, find_recipe
 from segnt_tools.training.regions import Stretch, split
-from segnt_tools.training.track_task import rescale_rotary, rotary_factor
+from segnt_tools.training.track_task import rescale_rotary, rotary_factor, stage_card, track_network
 
 SEGNT = [sys.executable, "-c", "from segnt_tools.commands.main import main; main()"]
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -162,6 +162,13 @@ def test_bundled_recipes_are_valid_and_found_by_name():
         Recipe.read(find_recipe(Path(name)))
 
 
+def test_the_bundled_recipes_can_be_listed(capsys):
+    assert main(["train", "--recipes"]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert [row[0] for row in rows] == list(bundled_recipes())
+    assert all(Path(row[1]).is_file() and len(row[2]) > 20 for row in rows)
+
+
 def test_an_unknown_recipe_is_answered_with_the_known_ones(capsys, tmp_path):
     assert main(["train", "adopt", "--out", str(tmp_path / "out")]) == 2
     assert "adapt" in capsys.readouterr().err
@@ -251,6 +258,72 @@ def test_killed_for_real_and_resumed(toy, tmp_path):
     assert equal(weights_of(whole), weights_of(parts))
 
 
+DEMO = Path(__file__).parents[1] / "segnt_tools" / "data" / "demo"
+
+
+def curriculum(out: Path, *options: str) -> list[str]:
+    """The bundled SegmentNT recipe with all four windows, but a tiny network and few steps, on the demo assembly."""
+    windows = (3000, 10_008, 19_992, 30_000)
+    stages = ", ".join(f"{{window={window}, steps=3, batch=2, device_batch=1}}" for window in windows)
+    values = ("data.0.train=[]", "data.0.validate=[]", 'data.0.labels=""', f"stage=[{stages}]", 'model.base=""')
+    values += ("model.config={head_channels=8, encoder={width=16, layers=2, heads=2, head_width=8, ffn_width=24}}",)
+    values += ("optimiser.rate=1e-3", "validation.every=2", "validation.bases=30000")
+    command = ["train", "segment_nt_human", "--out", str(out), "--threads", "1", "--device", "cpu", *options]
+    command += ["--genome", str(DEMO / "arabidopsis_chr1.fa.gz")]
+    command += ["--annotation", str(DEMO / "arabidopsis_chr1.gff3.gz")]
+    return command + [part for value in values for part in ("--set", value)]
+
+
+@pytest.mark.slow
+def test_the_papers_curriculum_killed_in_its_third_stage_and_resumed(tmp_path, monkeypatch):
+    """SIGKILL, not an exception: nothing of the process can tidy up."""
+    from segnt_tools.training import track_task
+
+    whole, parts = tmp_path / "same" / "model", tmp_path / "cut" / "model"
+    real, factors = track_task.rescale_rotary, []
+    monkeypatch.setattr(track_task, "rescale_rotary", lambda m, w: (factors.append((w, rotary_factor(w))), real(m, w)))
+    assert main([*curriculum(whole), "-q"]) == 0
+    assert factors == [(3000, None), (10_008, None), (19_992, 3333 / 2048), (30_000, 5001 / 2048)]
+    process = subprocess.Popen([*SEGNT, *curriculum(parts)], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("step 8 validation"):
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert main([*curriculum(parts), "-q"]) == 0
+    assert factors[-2:] == [(19_992, 3333 / 2048), (30_000, 5001 / 2048)]
+    assert (3000, None) not in factors[4:]  # the first stage was over
+    assert equal(weights_of(whole), weights_of(parts))
+    card = Card.read(parts)
+    assert card.config["encoder"]["rescaling_factor"] == pytest.approx(5001 / 2048)
+    assert card.geometry.length == 30_000
+
+
+def test_patience_ends_a_stage_and_the_best_of_the_last_is_kept(tmp_path):
+    """Nothing gets better: each stage ends early and the next one begins."""
+    out = tmp_path / "model"
+    changes = ["--set", "optimiser.rate=1e-30", "--set", "validation.every=1", "--set", "validation.patience=1"]
+    command = [*curriculum(out), *changes]
+    assert main([*command, "-q", "--json", str(tmp_path / "report.json")]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["steps"] == 8  # of each stage a first validation, and one that is not better
+    assert report["stopped"] == "no better for 1 validations"
+    steps = [entry["step"] for entry in read_entries(out / "training") if entry["kind"] == "validation"]
+    assert steps == list(range(1, 9))
+    assert Card.read(out).metrics["validation"]["step"] == 7  # figures of the weights that are kept
+
+
+def test_cards_of_stages(toy, tmp_path):
+    recipe = Recipe.read(toy / "tracks.toml", {"stage.1.window": 19_992})
+    card, _ = track_network(recipe, ["exon"], "toy")
+    first, last = (stage_card(card, recipe, stage) for stage in recipe.stage)
+    assert (first.geometry.length, last.geometry.length) == (240, 19_992)
+    assert first.config["encoder"]["rescaling_factor"] is None
+    assert last.config["encoder"]["rescaling_factor"] == pytest.approx(3333 / 2048)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["classes.toml", "tracks.toml"])
 def test_two_processes_learn_what_one_does(toy, tmp_path, recipe):
@@ -319,6 +392,16 @@ def test_another_recipe_in_the_same_folder_is_refused(toy, tmp_path, capsys):
     error = capsys.readouterr().err
     assert "another recipe" in error
     assert "optimiser.rate" in error
+
+
+def test_a_folder_with_a_foreign_checkpoint_is_refused(toy, tmp_path, capsys):
+    out = tmp_path / "model"
+    assert train(toy, "classes.toml", out, "--set", "stage.0.steps=2") == 0
+    shutil.rmtree(out / "training")
+    before = sorted(out.iterdir())
+    assert train(toy, "classes.toml", out, "--set", "stage.0.steps=2") == 2
+    assert "not trained there" in capsys.readouterr().err
+    assert [p for p in sorted(out.iterdir()) if p.name != "training"] == before
 
 
 def test_early_stopping(toy, tmp_path):

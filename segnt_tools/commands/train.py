@@ -1,13 +1,21 @@
 """Train a model from a recipe, or adapt one to your own genome.
 
-RECIPE is a TOML file that describes the run completely: genomes, network, loss, optimiser, stages; or the name of a
-bundled one: adapt, those of the embedded models and those of the paper's. A killed run goes on exactly where its last
-saved state was when the same command is given again. Several devices: start it with torchrun.
-
 To adapt the embedded model to a genome with some trusted genes, in minutes:
 
   segnt train adapt --genome genome.fa --annotation genes.gff3 --minutes 5 --out my_model
   segnt annotate assembly.fa --model my_model --out results
+
+RECIPE is a TOML file that describes the run completely: genomes, network, loss, optimiser, stages; or the name of a
+bundled one (--recipes lists them with their files, which are there to be copied and changed):
+  adapt                 the embedded network on your own genes, from a model that ships with segnt_tools
+  embedded_...          how the models that ship with segnt_tools were made
+  segment_nt_human, segment_nt_multispecies, ablation_...     SegmentNT as its paper describes it, on labels of
+                        segnt labels; days on eight GPUs at full size
+
+Writes into --out the checkpoint (card.json, model.safetensors; --model DIR of the other commands takes it), replaced
+whenever the held-out loss is lower; learning_curve.png; and in training/ the log (JSON lines, CSV, TensorBoard where it
+is installed) and the state. A killed run goes on exactly where its last saved state was when the same command is given
+again. Several devices: torchrun --nproc-per-node 8 --no-python segnt train RECIPE --out DIR
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segnt_tools.commands.common import add_common_options, write_report
+from segnt_tools.commands.common import add_common_options, print_line, write_report
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.genes import compare_genes
 from segnt_tools.gff.genemodel import Gene
@@ -33,10 +41,27 @@ if TYPE_CHECKING:
     from segnt_tools.training.run import RunOptions
 
 
+class _ListRecipes(argparse.Action):
+    """Prints the bundled recipes and exits, as --help does: nothing else is required then."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Name, file and first line of each recipe's own comment."""
+        from segnt_tools.training.recipe import bundled_recipes
+
+        for name, file in bundled_recipes().items():
+            lines = file.read_text(encoding="utf-8").splitlines()
+            print_line(f"{name}\t{file}\t{lines[0].removeprefix('#').strip()}")
+        parser.exit()
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of segnt train."""
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="TOML file, or name of a bundled recipe")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="checkpoint folder to write")
+    parser.add_argument("--recipes", action=_ListRecipes, help="list the bundled recipes with their files and exit")
     parser.add_argument(
         "--calibrate",
         action="store_true",

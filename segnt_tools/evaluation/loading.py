@@ -197,10 +197,11 @@ def _load_gff(path: Path, assembly: Assembly, rules: LabelRules) -> LoadedPredic
     called = sorted(annotation.called)
     has_genes = annotation.has_genes or not called
     tracks = list(dict.fromkeys((*(GENE_TRACKS if has_genes else ()), *called)))
+    notes = annotation.report.summary()[1:]
+    if annotation.counts.coding and not annotation.knows_utrs:
+        notes.append("it has coding parts only: base by base its UTRs score 0, and exons and genes end with the codons")
     return LoadedPrediction(
-        annotation.genes if has_genes else None,
-        IntervalPrediction(annotation.collector, tracks),
-        tuple(annotation.report.summary()[1:]),
+        annotation.genes if has_genes else None, IntervalPrediction(annotation.collector, tracks), tuple(notes)
     )
 
 

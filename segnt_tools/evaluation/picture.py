@@ -120,7 +120,10 @@ def _draw_elements(axis: Any, predictions: Sequence[PredictionScores]) -> None:
         axis.text(i, 0.02, "not defined", rotation=90, ha="center", va="bottom", fontsize=7, color="#777777")
     lowest = min((value for values in series.values() for value in values if value is not None), default=0.0)
     axis.set_ylim(min(0.0, lowest * 1.1), 1.08)
-    axis.tick_params(axis="x", labelrotation=90 if len(tracks) > 6 else 0, labelsize=8)
+    axis.tick_params(axis="x", labelsize=8)
+    if len(tracks) > 6:
+        for label in axis.get_xticklabels():
+            label.set(rotation=35, ha="right", rotation_mode="anchor")
     axis.set_ylabel("MCC at the threshold")
     axis.set_title("Elements, base by base", loc="left", fontsize=10)
 

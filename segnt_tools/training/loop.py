@@ -61,10 +61,12 @@ class Position:
         windows: windows drawn.
         bases: bases seen.
         seconds: time spent, over all sessions.
-        best_loss: lowest validation loss.
+        best_loss: lowest validation loss of this stage.
         best_step: its step.
         stale: validations since.
         progress: share of the learning rate's course that is done.
+        stage: index of the stage.
+        stage_begun: step at which it began.
     """
 
     step: int = 0
@@ -75,11 +77,20 @@ class Position:
     best_step: int = 0
     stale: int = 0
     progress: float = 0.0
+    stage: int = 0
+    stage_begun: int = 0
+
+    def next_stage(self) -> None:
+        """Begin the next stage: losses at another window length do not compare, so best and patience begin anew."""
+        self.stage += 1
+        self.stage_begun = self.step
+        self.best_loss = math.inf
+        self.stale = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a run: the weights to keep and how it went."""
+    """The end of a run: the weights to keep, the position, the held-out figures of these weights, why it ended."""
 
     weights: dict[str, Tensor]
     position: Position
@@ -124,6 +135,7 @@ class Trainer:
         self.average = WeightAverage(task.network, recipe.optimiser.average) if recipe.optimiser.average else None
         self.best: dict[str, Tensor] | None = None
         self.last_validation: dict[str, float] = {}
+        self.best_validation: dict[str, float] = {}
         self._restore()
         self._parameters = [p for p in task.network.parameters() if p.requires_grad]
         self._begun = time.monotonic() - self.position.seconds
@@ -131,30 +143,33 @@ class Trainer:
         self._journal = Journal(folder, self.position.step) if fabric.is_global_zero else None
 
     def run(self) -> Outcome:
-        """Train to the end, the time limit or until nothing gets better."""
-        stopped = "all steps done"
-        first = 0
-        for stage in self.recipe.stage:
-            last = first + stage.steps
-            if self.position.step < last:
-                self.task.begin_stage(stage)
-                reason = self._run_stage(stage, last)
-                if reason:
-                    stopped = reason
-                    break
-            first = last
-        if self.last_validation.get("step") != self.position.step:
-            self._validate(self.recipe.stage[-1])
+        """Train through all stages: each to its end or until nothing gets better, the whole within the time limit."""
+        stages, position = self.recipe.stage, self.position
+        while True:
+            stage = stages[position.stage]
+            self.task.begin_stage(stage)
+            reason = self._run_stage(stage)
+            if position.stage == len(stages) - 1 or self._time_is_up():
+                break
+            if reason and self.fabric.is_global_zero:
+                logger.info(f"stage {position.stage + 1} of {len(stages)} ends: {reason}")
+            position.next_stage()
+        self._validate(stages[position.stage])
         self._save()
         if self._journal is not None:
             self._journal.close()
-        weights = self._weights() if self.recipe.validation.keep == "last" or self.best is None else self.best
-        return Outcome(weights, self.position, self.last_validation, stopped)
+        reason = reason or "all steps done"
+        if self.recipe.validation.keep == "last" or self.best is None:
+            return Outcome(self._weights(), self.position, self.last_validation, reason)
+        return Outcome(self.best, self.position, self.best_validation, reason)
 
-    def _run_stage(self, stage: StageRecipe, last: int) -> str:
-        """Train to a step; a reason to stop, or nothing."""
+    def _run_stage(self, stage: StageRecipe) -> str:
+        """Train to the stage's last step; a reason to stop before, or nothing."""
         since, losses = time.monotonic(), []
+        last = self.position.stage_begun + stage.steps
         while self.position.step < last:
+            if reason := self._no_better():
+                return reason
             losses.append(self._step(stage))
             position = self.position
             if position.step % _STEPS_BETWEEN_LINES == 0 or position.step == last:
@@ -164,13 +179,16 @@ class Trainer:
             if position.step % self.recipe.validation.every == 0 or self._time_is_up():
                 self._validate(stage)
                 since = time.monotonic()
-                if self.recipe.validation.patience and position.stale >= self.recipe.validation.patience:
-                    return f"no better for {position.stale} validations"
             if self._time_is_up():
                 return f"{self.minutes:g} minutes are up"
             if time.monotonic() - self._saved > _SECONDS_BETWEEN_SAVES:
                 self._save()
-        return ""
+        return self._no_better()
+
+    def _no_better(self) -> str:
+        """Whether the patience with this stage is at its end."""
+        patience, stale = self.recipe.validation.patience, self.position.stale
+        return f"no better for {stale} validations" if patience and stale >= patience else ""
 
     def _time_is_up(self) -> bool:
         return self.minutes is not None and self.position.progress >= 1.0
@@ -211,11 +229,12 @@ class Trainer:
     def _advance(self) -> None:
         """Progress of the learning rate: by steps, or by time where that is further; equal on all processes."""
         position = self.position
-        by_steps = position.step / self.recipe.steps
+        done = sum(stage.steps for stage in self.recipe.stage[: position.stage])
+        by_steps = (done + position.step - position.stage_begun) / self.recipe.steps
         position.seconds = time.monotonic() - self._begun
         if self.minutes is None:
             position.progress = by_steps
-        elif position.step % _STEPS_BETWEEN_CLOCKS == 0 or position.step == self.recipe.steps:
+        elif position.step % _STEPS_BETWEEN_CLOCKS == 0 or by_steps == 1.0:
             progress = max(by_steps, position.seconds / (60 * self.minutes))
             position.progress = float(self.fabric.broadcast(progress))
 
@@ -251,6 +270,7 @@ class Trainer:
             position.best_loss = figures.get("loss", math.inf)
             position.best_step = position.step
             self.best = {name: value.clone() for name, value in weights.items()}
+            self.best_validation = {"step": position.step, **figures}
         self.last_validation = {"step": position.step, **figures}
         if self._journal is not None and figures:
             self._journal.add(position.step, "validation", figures)
@@ -275,6 +295,7 @@ class Trainer:
             "average": self.average and {"steps": self.average.steps, "values": self.average.values},
             "best": self.best,
             "last_validation": self.last_validation,
+            "best_validation": self.best_validation,
         }
         with atomic_path(self.folder / STATE_FILE) as temporary:
             torch.save(state, temporary)
@@ -294,6 +315,7 @@ class Trainer:
             self.average.values = state["average"]["values"]
         self.best = state["best"]
         self.last_validation = state["last_validation"]
+        self.best_validation = state.get("best_validation", self.last_validation)
         if self.fabric.is_global_zero:
             logger.info(f"resuming after step {self.position.step} of {self.recipe.steps}")
 

@@ -24,7 +24,7 @@ from segnt_tools.gff.genemodel import Gene
 from segnt_tools.gff.reading import read_genes
 from segnt_tools.logs import logger
 from segnt_tools.models import codon_unet
-from segnt_tools.models.card import Card, DataSource
+from segnt_tools.models.card import CARD_FILE, Card, DataSource
 from segnt_tools.models.checkpoints import open_checkpoint, write_checkpoint
 from segnt_tools.models.registry import choose_device, find_checkpoint, load_model
 from segnt_tools.sequence.assembly import Assembly
@@ -52,7 +52,7 @@ from segnt_tools.training.recipe import Recipe
 from segnt_tools.training.regions import split
 from segnt_tools.training.sureness import Sureness
 from segnt_tools.training.track_data import TrackSource, open_source
-from segnt_tools.training.track_task import TrackTask, track_network
+from segnt_tools.training.track_task import TrackTask, stage_card, track_network
 
 RUN_FOLDER = "training"
 RUN_FILE = "run.json"
@@ -101,6 +101,8 @@ def train(recipe: Recipe, options: RunOptions) -> Outcome:
 
     def publish(weights: dict[str, Tensor], position: Position, figures: dict[str, float]) -> None:
         written = dataclasses.replace(card, metrics=metrics(position, figures))
+        if recipe.loss.kind != "classes":
+            written = stage_card(written, recipe, recipe.stage[position.stage])
         write_checkpoint(folder, written, _stored(weights, card.architecture))
 
     with contextlib.closing(task):
@@ -221,10 +223,16 @@ def claim_folder(file: Path, recipe: Recipe, folder: Path) -> None:
     """Remember which recipe a folder belongs to, and refuse another one.
 
     Raises:
-        UsageError: the folder holds a run of another recipe.
+        UsageError: the folder holds a run of another recipe, or a checkpoint of unknown origin.
     """
     digest = hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()
     if not file.exists():
+        if (folder / CARD_FILE).exists():
+            raise UsageError(
+                "the folder holds a checkpoint that was not trained there",
+                file=folder,
+                hint="Give another --out; to start from this checkpoint, name it with --base",
+            )
         write_text(file, json.dumps({"recipe_sha256": digest, "recipe": recipe.as_dict()}, indent=2) + "\n")
         return
     before = json.loads(file.read_text(encoding="utf-8"))

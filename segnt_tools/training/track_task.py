@@ -265,6 +265,22 @@ def _card(
     )
 
 
+def stage_card(card: Card, recipe: Recipe, stage: StageRecipe) -> Card:
+    """The card of weights that a stage left: windows and rotary embeddings as they were learnt with.
+
+    A run that is stopped early, or watched while it goes on, has a checkpoint of a stage that is not the last.
+    """
+    length = recipe.model.window or stage.window
+    geometry = card.geometry
+    if geometry.shortest <= length <= geometry.longest:
+        margin = min(geometry.margin, length // 8)
+        geometry = dataclasses.replace(geometry, length=length, margin=margin)
+    config = dict(card.config)
+    if card.architecture == "segment_nt":
+        config["encoder"] = {**config["encoder"], "rescaling_factor": rotary_factor(stage.window)}
+    return dataclasses.replace(card, config=config, geometry=geometry)
+
+
 def _merged(below: dict[str, Any], above: Any) -> dict[str, Any]:
     """Nested tables, the values of `above` where both have one."""
     result = dict(below)
