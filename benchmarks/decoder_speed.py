@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from segnt_tools.genes.calling import ContigSource, FileTracks, GeneCaller, default_parameters
+from segnt_tools.genes.calling import FileTracks, GeneCaller, default_parameters
 from segnt_tools.genes.decoding import BLOCK_BASES, PieceDecoder
 from segnt_tools.genes.emissions import EmissionBuilder
 from segnt_tools.genes.kernels import Rows
@@ -43,7 +43,7 @@ def main() -> None:
         contig = args.contig or assembly.contigs[0].name
         length = assembly.lengths[contig]
         caller = GeneCaller(FileTracks(reader), assembly, default_parameters(reader))
-        source = ContigSource(caller.tracks, assembly, contig)
+        source = caller.source(contig)
         builder = EmissionBuilder(caller.plan, caller.machine, source, source, length)
         blocks = [(start, min(start + BLOCK_BASES, length)) for start in range(0, length, BLOCK_BASES)]
         warm = PieceDecoder(caller.machine, lambda start, end: builder.rows(start, end, 0, 3000), 0, 3000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -25,6 +26,21 @@ def compiled(function: Function) -> Function:
         return cast(Function, numba.njit(**options)(function))
 
 
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Whether a compiled function's machine code lies on disk, so that its first call takes no time."""
+    place = getattr(getattr(function, "_cache", None), "cache_path", None)
+    if place is None:
+        return False
+    code = cast(Any, function).py_func.__code__
+    source = Path(code.co_filename)
+    changed = source.stat().st_mtime
+    return any(index.stat().st_mtime >= changed for index in Path(place).glob(f"{source.stem}.{code.co_name}-*.nbi"))
+
+
 def inlined(function: Function) -> Function:
-    """A small part of a compiled function, compiled into each place that calls it."""
-    return cast(Function, numba.njit(inline="always", error_model="numpy", _nrt=False)(function))
+    """A part of a compiled function, put into each place that calls it by LLVM.
+
+    For what is called often: passing the many arrays of a decoder's state to a function of its own costs more than the
+    work of most of them.
+    """
+    return cast(Function, numba.njit(forceinline=True, error_model="numpy", _nrt=False)(function))

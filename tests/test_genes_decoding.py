@@ -167,12 +167,10 @@ class Enumerator:
                 return 0
             case Kind.CDS:
                 return column(part.strand, Region(Region.CDS_0 + part.frame))
-            case Kind.INTRON:
-                return column(part.strand, Region.INTRON)
             case Kind.NC_INTRON:
                 return column(part.strand, Region.NC_INTRON)
-            case Kind.LEFT_UTR_INTRON | Kind.RIGHT_UTR_INTRON:
-                return column(part.strand, Region.UTR_INTRON)
+            case Kind.INTRON | Kind.LEFT_UTR_INTRON | Kind.RIGHT_UTR_INTRON:
+                return column(part.strand, Region.INTRON)
         return column(part.strand, EXONIC[part.kind])
 
     def end_score(self, part: Part) -> float:
@@ -352,3 +350,60 @@ def test_posteriors_equal_enumeration(case, block):
                 assert math.exp(sums.middle) == pytest.approx(present, abs=1e-4)
             checked += 1
     assert checked > 20
+
+
+MANY_CASES = 2400
+MANY_CODES = (1, 2, 4, 5, 6, 10, 12, 26)
+
+
+def small_case(seed: int) -> Piece:
+    """A random case small enough for thousands of them: kinds of states, genetic code, length and sites by the seed."""
+    rng = np.random.default_rng((7, seed))
+    utr, noncoding = bool(rng.random() < 0.5), bool(rng.random() < 0.3)
+    longest = 3 if noncoding and utr else 6 if noncoding or utr else 11
+    code, density = int(rng.choice(MANY_CODES)), float(rng.choice([0.15, 0.25, 0.4]))
+    length = int(rng.integers(3, longest + 1))
+    return random_piece(seed, length, utr=utr, noncoding=noncoding, code=code, density=density)
+
+
+@pytest.mark.parametrize("eighth", range(8))
+def test_thousands_of_small_cases_equal_enumeration(eighth):
+    """Score and path of the best, the sum over all paths, and the posteriors of the best path's coding parts."""
+    parts_checked = 0
+    for seed in range(eighth, MANY_CASES, 8):
+        piece = small_case(seed)
+        paths = enumerated(piece)
+        block = 1000 if seed % 3 else 3
+        decoder = PieceDecoder(piece.machine, piece.rows, piece.first, piece.last, block_bases=block)
+        best = decoder.best()
+        states = piece.machine.states
+        scores = np.array([score for score, _ in paths])
+        assert best.score == pytest.approx(scores.max(), abs=1e-4), seed
+        total = np.logaddexp.reduce(scores * decoder.factor)
+        assert decoder.log_total() == pytest.approx(total, abs=1e-4), seed
+        chosen = paths[int(scores.argmax())][1]
+        described = [(states[segment.state].kind, segment.start, segment.end) for segment in best.segments]
+        assert described == [(part.kind, part.start, end) for part, end in chosen], seed
+        # Parts of the best path whose ends are no contig's ends, which are theirs alone.
+        coding = [
+            segment
+            for segment in best.segments
+            if states[segment.state].kind is Kind.CDS and not segment.cut_left and not segment.cut_right
+        ]
+        if not coding:
+            continue
+        weights = np.exp(scores * decoder.factor - total)
+        for segment, sums in zip(coding, decoder.sums(coding), strict=True):
+            state = states[segment.state]
+            wanted = (Kind.CDS, state.strand, state.frame, segment.start, segment.end)
+            exact = sum(
+                weight
+                for weight, (_, parts) in zip(weights, paths, strict=True)
+                for number, (part, end) in enumerate(parts)
+                if (part.kind, part.strand, part.frame, part.start, end) == wanted
+                and number > 0
+                and number + 1 < len(parts)
+            )
+            assert math.exp(sums.entered + sums.left) == pytest.approx(exact, abs=1e-4), seed
+            parts_checked += 1
+    assert parts_checked > 5

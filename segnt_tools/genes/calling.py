@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segnt_tools.elements import Strand, Track
 from segnt_tools.genes.decoding import BLOCK_BASES, PieceDecoder
-from segnt_tools.genes.emissions import LOGIT_LIMIT, EmissionBuilder, EvidencePlan, logits_of_codes
+from segnt_tools.genes.emissions import LOGIT_LIMIT, UNKNOWN_CODE, EmissionBuilder, EvidencePlan, logits_of_codes
 from segnt_tools.genes.models import Dropped, GeneBuilder
 from segnt_tools.genes.parameters import GeneParameters, parameters_of
 from segnt_tools.genes.states import StateMachine
@@ -26,6 +26,8 @@ from segnt_tools.sequence.codes import N, runs
 from segnt_tools.tracks.file import Encoding, TracksReader
 
 _SHORTEST_PIECE = 3
+_CODE_OF_LABEL = np.full(256, UNKNOWN_CODE, dtype=np.uint8)  # of a masked label
+_CODE_OF_LABEL[:2] = 1, 255
 
 
 class Bases(Protocol):
@@ -46,6 +48,18 @@ class Tracks(Protocol):
         """Logits of a stretch of a contig, float32 (tracks, bases); NaN where nothing is known."""
 
 
+@runtime_checkable
+class CodedTracks(Tracks, Protocol):
+    """Tracks that may be stored as 8-bit codes, which spares making logits of them."""
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether they are."""
+
+    def quantised(self, contig: str, start: int, end: int, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """Codes of some tracks, as emissions.CodeSource wants them."""
+
+
 class FileTracks:
     """Logits of tracks files; labels count as sure, their masked bases as unknown. Safe to use from several threads."""
 
@@ -63,15 +77,37 @@ class FileTracks:
 
     def logits(self, contig: str, start: int, end: int) -> NDArray[np.float32]:
         """Logits, or plus and minus the limit for labels; NaN where the files hold nothing."""
-        held = self._reader.covered(contig)
-        i = bisect_right(held, start, key=lambda stretch: stretch[1])
-        if i < len(held) and held[i][0] <= start and end <= held[i][1]:
+        held = list(self._held_within(contig, start, end))
+        if held == [(start, end)]:
             return self._stored(contig, start, end)
         result = np.full((len(self.tracks), end - start), np.nan, dtype=np.float32)
-        for first, last in takewhile(lambda stretch: stretch[0] < end, held[i:]):
-            low, high = max(first, start), min(last, end)
+        for low, high in held:
             result[:, low - start : high - start] = self._stored(contig, low, high)
         return result
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether the files hold 8-bit codes, or labels."""
+        return self._reader.header.encoding in (Encoding.LOGIT8, Encoding.LABEL)
+
+    def quantised(self, contig: str, start: int, end: int, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """Codes of some tracks where `is_coded`: of logits as `logits` gives them, unknown ones apart."""
+        result = np.full((len(rows), end - start), UNKNOWN_CODE, dtype=np.uint8)
+        for low, high in self._held_within(contig, start, end):
+            values = self._reader.values(contig, low, high, rows)
+            inside = result[:, low - start : high - start]
+            if self._reader.header.encoding is Encoding.LABEL:
+                inside[:] = _CODE_OF_LABEL[values]
+            else:
+                np.maximum(values, 1, out=inside)
+        return result
+
+    def _held_within(self, contig: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """What the files hold of a stretch."""
+        held = self._reader.covered(contig)
+        first = bisect_right(held, start, key=lambda stretch: stretch[1])
+        for low, high in takewhile(lambda stretch: stretch[0] < end, held[first:]):
+            yield max(low, start), min(high, end)
 
     def _stored(self, contig: str, start: int, end: int) -> NDArray[np.float32]:
         match self._reader.header.encoding:
@@ -98,6 +134,17 @@ class ContigSource:
     def codes(self, start: int, end: int) -> NDArray[np.uint8]:
         """Base codes of a stretch."""
         return self.bases.codes(self.contig, start, end)
+
+
+@dataclass(frozen=True)
+class CodedContigSource(ContigSource):
+    """The same where the tracks are stored as 8-bit codes."""
+
+    tracks: CodedTracks
+
+    def quantised(self, start: int, end: int, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """Codes of some tracks, shape (rows, bases)."""
+        return self.tracks.quantised(self.contig, start, end, rows)
 
 
 def default_parameters(reader: TracksReader) -> GeneParameters:
@@ -148,12 +195,18 @@ class GeneCaller:
             executor: makes emissions ahead of the decoder.
             ahead: blocks made ahead.
         """
-        source = ContigSource(self.tracks, self.bases, contig.name)
+        source = self.source(contig.name)
         emissions = EmissionBuilder(self.plan, self.machine, source, source, contig.length)
         genes: list[Gene] = []
         for first, last in self._pieces(source, contig.length):
             genes += self._piece_genes(contig.name, emissions, first, last, executor, ahead)
         return genes
+
+    def source(self, contig: str) -> ContigSource:
+        """A contig's tracks and sequence, as codes where the tracks are stored so."""
+        if isinstance(self.tracks, CodedTracks) and self.tracks.is_coded:
+            return CodedContigSource(self.tracks, self.bases, contig)
+        return ContigSource(self.tracks, self.bases, contig)
 
     def call(
         self, contigs: Sequence[Contig], threads: int = 1, progress: Callable[[int], None] | None = None

@@ -254,7 +254,7 @@ def _cut_by_end(tables: Tables, forward: Forward) -> Iterator[tuple[float, int, 
         (forward.exon_entries, forward.exon_scores, forward.exon_ends, True),
     ):
         for number in range(int(ends[HEAD]), int(ends[TAIL])):
-            slot = number % scores.size
+            slot = number & (scores.size - 1)
             if exons and not _survives(forward, slot):
                 continue
             state, since, parent = (int(entries[slot, part]) for part in (STATE, BOUNDARY, PARENT))
@@ -305,9 +305,9 @@ def _compact(nodes: Nodes, forward: Forward, number: NDArray[np.int64]) -> int:
             if forward.parent[state] >= 0:
                 number[forward.parent[state]] = 1
     for slot in range(forward.intron_ends[HEAD], forward.intron_ends[TAIL]):
-        number[forward.intron_entries[slot % forward.intron_scores.size, PARENT]] = 1
+        number[forward.intron_entries[slot & (forward.intron_scores.size - 1), PARENT]] = 1
     for slot in range(forward.exon_ends[HEAD], forward.exon_ends[TAIL]):
-        number[forward.exon_entries[slot % forward.exon_scores.size, PARENT]] = 1
+        number[forward.exon_entries[slot & (forward.exon_scores.size - 1), PARENT]] = 1
     for node in range(count - 1, -1, -1):  # parents are older than their children
         if number[node] and nodes.parent[node] >= 0:
             number[nodes.parent[node]] = 1
@@ -332,10 +332,10 @@ def _compact(nodes: Nodes, forward: Forward, number: NDArray[np.int64]) -> int:
             forward.node[state] = -1
             forward.parent[state] = -1
     for slot in range(forward.intron_ends[HEAD], forward.intron_ends[TAIL]):
-        entry = forward.intron_entries[slot % forward.intron_scores.size]
+        entry = forward.intron_entries[slot & (forward.intron_scores.size - 1)]
         entry[PARENT] = number[entry[PARENT]]
     for slot in range(forward.exon_ends[HEAD], forward.exon_ends[TAIL]):
-        entry = forward.exon_entries[slot % forward.exon_scores.size]
+        entry = forward.exon_entries[slot & (forward.exon_scores.size - 1)]
         entry[PARENT] = number[entry[PARENT]]
     return kept
 

@@ -22,13 +22,16 @@ vote: the lower of the mean logit of the CDS (for splice sites: exon) over `cont
 negated mean on its outer side.
 
 Unknown bases (N) and masked labels say nothing: 0 in every region, besides the cost of N in exons.
+
+Tracks that are stored as 8-bit codes are not turned into logits but for the sites: every part of every column is read
+from a table of 256 scores, made by the same arithmetic, so that the rows are the same to the last bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +42,7 @@ from segnt_tools.errors import TracksError
 from segnt_tools.genes.kernels import CODES_MARGIN, Rows
 from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.genes.states import (
+    CODING_COLUMNS,
     INTERGENIC_COLUMN,
     REFUSED_BIT,
     REGION_COLUMNS,
@@ -57,6 +61,9 @@ FloatArray = NDArray[np.float32]
 LOGIT_LIMIT = 10.0
 _TABLE_STEPS = 64  # of the log sigmoid; linear interpolation errs by less than 1e-5
 _PART_BASES = 1 << 14  # whose logits and evidence are held at once: they stay in the processor's cache
+_TILE_BASES = 256  # whose columns are filled one after the other
+_CODES = 256
+UNKNOWN_CODE = 0  # of CodeSource
 _CODONS = len(LETTERS) ** 3
 _SITES = len(Site)
 _OPEN_MAJOR, _OPEN_MINOR = int(Site.OPEN_MAJOR), int(Site.OPEN_MINOR)
@@ -93,11 +100,25 @@ def _look_up(codes: NDArray[np.uint8], table: FloatArray, result: FloatArray) ->
         result[i] = table[codes[i]]
 
 
+@compiled
+def _look_up_lower(codes: NDArray[np.uint8], table: FloatArray, result: FloatArray) -> None:
+    for i in range(codes.size):
+        result[i] = min(result[i], table[codes[i]])
+
+
 class LogitSource(Protocol):
     """Where logits come from: a contig's tracks."""
 
     def logits(self, start: int, end: int) -> FloatArray:
         """Logits of bases start to end, shape (tracks, bases)."""
+
+
+@runtime_checkable
+class CodeSource(Protocol):
+    """A source of logits that holds them as 8-bit codes (see quantisation.py)."""
+
+    def quantised(self, start: int, end: int, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """Codes of some tracks, shape (rows, bases); UNKNOWN_CODE where nothing is known, 1 for the lowest logit."""
 
 
 class BaseSource(Protocol):
@@ -157,11 +178,36 @@ class EvidencePlan:
         return len(self.tracks) + len(self._derived)
 
     @property
-    def used_tracks(self) -> tuple[int, ...]:
-        """Tracks that anything uses."""
-        direct = {row for rows in self.strands for row in _all_rows(rows)} | {self.intergenic}
-        wanted = {row for row in direct if 0 <= row < len(self.tracks)}
-        return tuple(sorted(wanted | {row for parts in self._derived for row, _ in parts if row < len(self.tracks)}))
+    def site_rows(self) -> tuple[int, ...]:
+        """Rows of evidence that speak for sites: their tracks, and what votes where there is no such track."""
+        found: set[int] = set()
+        for rows in self.strands:
+            found |= {rows.donor, rows.acceptor, rows.start, rows.stop}
+            if min(rows.donor, rows.acceptor) < 0:
+                found.add(rows.exon)
+            if min(rows.start, rows.stop) < 0:
+                found.add(rows.cds)
+        return tuple(sorted(found - {-1}))
+
+    def parts(self, row: int) -> tuple[tuple[int, bool], ...] | None:
+        """The tracks (negated or not) whose lowest logit a row of evidence is; None if it is something else."""
+        if row < len(self.tracks):
+            return ((row, False),)
+        result: list[tuple[int, bool]] = []
+        for part, negated in self._derived[row - len(self.tracks)]:
+            inner = self.parts(part)
+            if inner is None or (negated and len(inner) > 1):
+                return None
+            result += [(track, turned != negated) for track, turned in inner]
+        return tuple(dict.fromkeys(result))
+
+    def logits_of_all_codes(self) -> FloatArray:
+        """Evidence of each track at every code, shape (tracks, 256); the unknown one counts as logit 0."""
+        logits = np.tile(LOGIT_OF_CODE, (len(self.tracks), 1))
+        logits[:, UNKNOWN_CODE] = np.nan
+        result = np.empty_like(logits)
+        _scale_tracks(logits, self._factors, self._biases, result)
+        return result
 
     def fill_evidence(self, logits: FloatArray, result: FloatArray) -> None:
         """Rows of evidence of the logits of all tracks, shape (tracks, bases) to (rows, bases)."""
@@ -233,11 +279,6 @@ class EvidencePlan:
         return (1 / values[:, 0]).astype(np.float32), values[:, 1].copy()
 
 
-def _all_rows(rows: StrandRows) -> tuple[int, ...]:
-    values = (getattr(rows, name) for name in StrandRows.__slots__)
-    return tuple(row for value in values for row in (value if isinstance(value, tuple) else (value,)))
-
-
 class SiteTables(NamedTuple):
     """What the site kernel needs, by strand (2,) unless said otherwise.
 
@@ -306,10 +347,18 @@ class EmissionBuilder:
         self._bases = bases
         self._length = length
         self._sites = _site_tables(plan, machine)
-        self._sources, self._base_costs, self._n_costs = _region_tables(plan, machine.parameters)
+        self._columns = REGION_COLUMNS if machine.noncoding else CODING_COLUMNS
+        sources, base_costs, n_costs = _region_tables(plan, machine.parameters)
+        self._sources, self._base_costs = sources[: self._columns], base_costs[: self._columns]
+        self._n_costs = n_costs[: self._columns]
         spans = (self._sites.donor_span, self._sites.acceptor_span, self._sites.start_span, self._sites.stop_span)
         reach = max(int(np.abs(span).max()) for span in spans) + 4
         self._margin = max(reach, machine.parameters.contrast_bases, CODES_MARGIN)
+        self._coded = (
+            _CodedPlan.of(plan, machine.parameters, self._sources, self._base_costs)
+            if isinstance(tracks, CodeSource)
+            else None
+        )
 
     def codes(self, start: int, end: int) -> NDArray[np.uint8]:
         """Base codes of an interval of the contig."""
@@ -320,34 +369,20 @@ class EmissionBuilder:
         boundaries = end - start + (1 if end == last else 0)
         codes = np.full(end - start + 2 * self._margin, N, dtype=np.uint8)
         self._copy(codes[None], start - self._margin, lambda low, high: self._bases.codes(low, high)[None])
-        region = np.zeros((boundaries, REGION_COLUMNS), dtype=np.float32)
-        sites = np.zeros((boundaries, SITE_COLUMNS), dtype=np.float32)
+        region = np.empty((boundaries, self._columns), dtype=np.float32)
+        region[end - start :] = 0  # no base lies right of the last boundary
+        sites = np.empty((boundaries, SITE_COLUMNS), dtype=np.float32)
         mask = np.empty(boundaries, dtype=np.uint32)
         size = min(_PART_BASES, end - start) + 2 * self._margin
-        logits = np.zeros((len(self._plan.tracks), size), dtype=np.float32)
         evidence = np.empty((self._plan.rows, size), dtype=np.float32)
+        fill = self._filler(size)
         p = self._parameters
         for low in range(start, end, _PART_BASES):
             high = min(low + _PART_BASES, end)
             width = high - low + 2 * self._margin
             part = slice(low - start, boundaries if high == end else high - start)
-            logits.fill(0)
-            self._copy(logits[:, :width], low - self._margin, self._tracks.logits)
-            self._plan.fill_evidence(logits[:, :width], evidence[:, :width])
             inside = codes[low - start : low - start + width]
-            _fill_regions(
-                evidence,
-                inside,
-                self._margin,
-                high - low,
-                self._sources,
-                self._base_costs,
-                self._n_costs,
-                _LOG_SIGMOID,
-                p.region_weight,
-                p.region_floor,
-                region[part],
-            )
+            fill(low - self._margin, inside, evidence[:, :width], region[low - start : high - start])
             _fill_sites(evidence, inside, self._margin, low, first, last, self._sites, sites[part], mask[part])
         return Rows(
             start=start,
@@ -361,10 +396,127 @@ class EmissionBuilder:
             min_exon=p.min_cds_exon,
         )
 
+    def _filler(self, size: int) -> Callable[[int, NDArray[np.uint8], FloatArray, FloatArray], None]:
+        """What fills evidence and region scores of a part whose first column is base `start`, with room for `size`."""
+        p, tracks, coded = self._parameters, self._tracks, self._coded
+        if coded is not None and isinstance(tracks, CodeSource):
+            stored = np.empty((len(coded.tracks), size), dtype=np.uint8)
+
+            def fill_from_codes(start: int, codes: NDArray[np.uint8], evidence: FloatArray, region: FloatArray) -> None:
+                values = stored[:, : codes.size]
+                values.fill(UNKNOWN_CODE)
+                self._copy(values, start, lambda low, high: tracks.quantised(low, high, coded.tracks))
+                coded.fill_evidence(values, evidence)
+                _fill_coded_regions(
+                    values,
+                    codes,
+                    self._margin,
+                    coded.columns,
+                    coded.parts,
+                    coded.tables,
+                    self._base_costs + self._n_costs,
+                    region,
+                )
+
+            return fill_from_codes
+        logits = np.empty((len(self._plan.tracks), size), dtype=np.float32)
+
+        def fill_from_logits(start: int, codes: NDArray[np.uint8], evidence: FloatArray, region: FloatArray) -> None:
+            values = logits[:, : codes.size]
+            values.fill(0)
+            self._copy(values, start, tracks.logits)
+            self._plan.fill_evidence(values, evidence)
+            _fill_regions(
+                evidence,
+                codes,
+                self._margin,
+                self._sources,
+                self._base_costs,
+                self._n_costs,
+                _LOG_SIGMOID,
+                p.region_weight,
+                p.region_floor,
+                region,
+            )
+
+        return fill_from_logits
+
     def _copy(self, target: NDArray[np.generic], start: int, source: Callable[[int, int], NDArray[np.generic]]) -> None:
         """Copy from a source what lies in the contig of the columns of a target, whose first is base `start`."""
         low, high = max(0, start), min(self._length, start + target.shape[1])
         target[:, low - start : high - start] = source(low, high)
+
+
+@dataclass(frozen=True)
+class _CodedPlan:
+    """How region scores and the evidence of sites are read from 8-bit codes.
+
+    Attributes:
+        tracks: rows of the tracks that are used, in the order in which their codes are given.
+        columns, parts, tables: see _fill_coded_regions.
+        evidence: by row of evidence that sites use: its parts as (row of codes, logits of all codes).
+    """
+
+    tracks: tuple[int, ...]
+    columns: NDArray[np.int64]
+    parts: NDArray[np.int64]
+    tables: FloatArray
+    evidence: tuple[tuple[int, tuple[tuple[int, FloatArray], ...]], ...]
+
+    @classmethod
+    def of(
+        cls, plan: EvidencePlan, parameters: GeneParameters, sources: NDArray[np.int64], base_costs: FloatArray
+    ) -> _CodedPlan | None:
+        """The plan; None where something is no minimum of tracks, or where weights turn the order round."""
+        wanted = sorted({*sources[sources >= 0].tolist(), *plan.site_rows})
+        parts_of = {row: parts for row in wanted if (parts := plan.parts(row)) is not None}
+        if len(parts_of) < len(wanted) or parameters.region_weight < 0:
+            return None
+        tracks = tuple(sorted({track for parts in parts_of.values() for track, _ in parts}))
+        place = {track: number for number, track in enumerate(tracks)}
+        logits = plan.logits_of_all_codes()
+
+        def evidence_of(part: tuple[int, bool]) -> FloatArray:
+            values: FloatArray = logits[part[0]]
+            return -values if part[1] else values
+
+        columns = [0]
+        parts_in_order: list[int] = []
+        tables: list[FloatArray] = []
+        for cost, row in zip(base_costs, sources.tolist(), strict=True):
+            for part in parts_of.get(row, ()):
+                parts_in_order.append(place[part[0]])
+                tables.append(_scores_of(evidence_of(part), float(cost), parameters))
+            columns.append(len(tables))
+        evidence = tuple(
+            (row, tuple((place[part[0]], evidence_of(part)) for part in parts_of[row])) for row in plan.site_rows
+        )
+        return cls(tracks, np.array(columns), np.array(parts_in_order), np.stack(tables), evidence)
+
+    def fill_evidence(self, values: NDArray[np.uint8], result: FloatArray) -> None:
+        """Rows of evidence that sites use, of the codes of the tracks; other rows are left as they are."""
+        for row, ((first, table), *others) in self.evidence:
+            _look_up(values[first], table, result[row])
+            for number, other in others:
+                _look_up_lower(values[number], other, result[row])
+
+
+def _scores_of(evidence: FloatArray, base_cost: float, parameters: GeneParameters) -> FloatArray:
+    """Scores of a base in a region with each of some logits."""
+    scores = np.empty((evidence.size, 1), dtype=np.float32)
+    _fill_regions(
+        evidence[None],
+        np.zeros(evidence.size, dtype=np.uint8),
+        0,
+        np.zeros(1, dtype=np.int64),
+        np.array([base_cost], dtype=np.float32),
+        np.zeros(1, dtype=np.float32),
+        _LOG_SIGMOID,
+        parameters.region_weight,
+        parameters.region_floor,
+        scores,
+    )
+    return scores[:, 0]
 
 
 def _log_sigmoid_table() -> FloatArray:
@@ -393,13 +545,12 @@ def _region_tables(
             Region.CDS_1: rows.frames[1],
             Region.CDS_2: rows.frames[2],
             Region.INTRON: rows.intron,
-            Region.UTR_INTRON: rows.intron,
             Region.NC_EXON: rows.nc_exon,
             Region.NC_INTRON: rows.nc_intron,
         }
         for region, row in by_region.items():
             sources[column(strand, region)] = row
-        for region in (Region.INTRON, Region.UTR_INTRON, Region.NC_INTRON):
+        for region in (Region.INTRON, Region.NC_INTRON):
             costs[column(strand, region)] = parameters.intron_base_cost
         for region in (Region.CDS_0, Region.CDS_1, Region.CDS_2):
             costs[column(strand, region)] = parameters.cds_base_cost
@@ -456,7 +607,6 @@ def _fill_regions(
     evidence: FloatArray,
     codes: NDArray[np.uint8],
     margin: int,
-    bases: int,
     sources: NDArray[np.int64],
     base_costs: FloatArray,
     n_costs: FloatArray,
@@ -467,7 +617,7 @@ def _fill_regions(
 ) -> None:
     """Weighted log probabilities of each base in each region, read from a table with linear interpolation."""
     zero = float(log_sigmoid.size - 2) / 2
-    for i in range(bases):
+    for i in range(region.shape[0]):
         j = i + margin
         unknown = codes[j] == N
         for kind in range(sources.size):
@@ -479,6 +629,50 @@ def _fill_regions(
                 step = int(place)
                 value = log_sigmoid[step] + (place - step) * (log_sigmoid[step + 1] - log_sigmoid[step])
                 region[i, kind] = weight * max(value, floor) + base_costs[kind]
+            else:
+                region[i, kind] = 0.0
+
+
+@compiled
+def _fill_coded_regions(
+    values: NDArray[np.uint8],
+    codes: NDArray[np.uint8],
+    margin: int,
+    columns: NDArray[np.int64],
+    parts: NDArray[np.int64],
+    tables: FloatArray,
+    unknown: FloatArray,
+    region: FloatArray,
+) -> None:
+    """The same from codes: the lowest of the parts' scores, each read from its table.
+
+    Args:
+        values: (tracks, bases and margins) codes of tracks.
+        codes: bases and margins.
+        margin: on each side.
+        columns: (columns + 1,) where the parts of a column begin.
+        parts: (parts,) rows of `values`.
+        tables: (parts, 256) scores.
+        unknown: (columns,) scores of N.
+        region: (bases, columns) to be filled.
+    """
+    for low in range(0, region.shape[0], _TILE_BASES):
+        high = min(low + _TILE_BASES, region.shape[0])
+        for kind in range(columns.size - 1):
+            begun = columns[kind]
+            if begun == columns[kind + 1]:
+                for i in range(low, high):
+                    region[i, kind] = 0.0
+                continue
+            for i in range(low, high):
+                region[i, kind] = tables[begun, values[parts[begun], i + margin]]
+            for part in range(begun + 1, columns[kind + 1]):
+                for i in range(low, high):
+                    region[i, kind] = min(region[i, kind], tables[part, values[parts[part], i + margin]])
+        for i in range(low, high):
+            if codes[i + margin] == N:
+                for kind in range(unknown.size):
+                    region[i, kind] = unknown[kind]
 
 
 @compiled

@@ -39,6 +39,7 @@ HEAD, TAIL = 0, 1
 # exp(-NEGLIGIBLE) is below the resolution of a double next to 1
 NEGLIGIBLE = 40.0
 _LOG_SUM_STEPS = 64
+NOT_DUE = 1 << 62
 CODES_MARGIN = 3
 
 
@@ -47,7 +48,7 @@ class Rows(NamedTuple):
 
     Attributes:
         start: boundary of the first row.
-        region: (rows, regions) float32 score of each base in each region.
+        region: (rows, regions) float32 score of each base in each region; lncRNA columns may be left out.
         sites: (rows, sites) float32 score of each site at the boundary; only read where the mask has its bit.
         mask: (rows,) uint32 bits of possible sites, and of refused codons that end at the boundary.
         codes: (rows + 6,) base codes, three more on each side; N outside the contig.
@@ -139,7 +140,7 @@ class Backward(NamedTuple):
 def new_forward(tables: Tables, min_intron: int, min_exon: int, first: int) -> Forward:
     """The state of a pass at the first boundary of a piece."""
     states, regions = tables.region.size, int(tables.region.max()) + 1
-    introns, exons = 16 * (min_intron + 2), 12 * (min_exon + 2)
+    introns, exons = _power_of_two(16 * (min_intron + 2)), _power_of_two(12 * (min_exon + 2))
     return Forward(
         score=tables.begin.copy(),
         sums=np.zeros(regions),
@@ -154,6 +155,11 @@ def new_forward(tables: Tables, min_intron: int, min_exon: int, first: int) -> F
         parent=np.full(states, -1),
         node=np.full(states, -1),
     )
+
+
+def _power_of_two(least: int) -> int:
+    """A capacity in which a number's place is found without a division."""
+    return 1 << (least - 1).bit_length()
 
 
 def new_backward(tables: Tables, min_intron: int, min_exon: int, sums: NDArray[np.float64]) -> Backward:
@@ -192,7 +198,8 @@ def _log_sum(a: float, b: float) -> float:
         step = int(d * _LOG_SUM_STEPS + 0.5)
         x = d - step / _LOG_SUM_STEPS
         t = _SOFTPLUS[step]
-        return float(high + t[0] + x * (t[1] + x * (t[2] + x * (t[3] + x * t[4]))))
+        square = x * x
+        return float(high + (t[0] + x * t[1] + square * (t[2] + x * t[3] + square * t[4])))
     return high  # also where one or both are never
 
 
@@ -237,7 +244,7 @@ def _push(
     frame: int,
     score: float,
 ) -> None:
-    slot = ends[TAIL] % scores.size
+    slot = ends[TAIL] & (scores.size - 1)
     entries[slot, STATE] = state
     entries[slot, BOUNDARY] = boundary
     entries[slot, PARENT] = parent
@@ -284,7 +291,7 @@ def _best_activate(forward: Forward, boundary: int, min_intron: int, min_exon: i
     """Let in the queue entries that have reached their minimum length."""
     ends = forward.intron_ends
     while ends[HEAD] < ends[TAIL]:
-        slot = ends[HEAD] % forward.intron_scores.size
+        slot = ends[HEAD] & (forward.intron_scores.size - 1)
         entry = forward.intron_entries[slot]
         if entry[BOUNDARY] + min_intron > boundary:
             break
@@ -293,7 +300,7 @@ def _best_activate(forward: Forward, boundary: int, min_intron: int, min_exon: i
         ends[HEAD] += 1
     ends = forward.exon_ends
     while ends[HEAD] < ends[TAIL]:
-        slot = ends[HEAD] % forward.exon_scores.size
+        slot = ends[HEAD] & (forward.exon_scores.size - 1)
         entry = forward.exon_entries[slot]
         if entry[BOUNDARY] + min_exon > boundary:
             break
@@ -337,7 +344,7 @@ def _best_move(
         _take(forward, target, score, boundary, _node_of(forward, nodes, source))
 
 
-@compiled
+@inlined
 def _best_enter(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row: int, strand: int, sites: int) -> None:
     """A CDS begins: queue the best of all ways into it."""
     boundary = rows.start + row
@@ -442,7 +449,7 @@ def _best_closes(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row
             _best_move(tables, forward, nodes, noncoding_intron, tables.noncoding[strand], score, boundary)
 
 
-@compiled
+@inlined
 def _best_sites(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row: int) -> None:
     """All moves at a boundary with sites. Sources are read before they are entered at the same boundary."""
     boundary = rows.start + row
@@ -469,15 +476,16 @@ def _best_sites(tables: Tables, forward: Forward, nodes: Nodes, rows: Rows, row:
 
 
 @inlined
-def waiting(forward: Forward, boundary: int, min_intron: int, min_exon: int) -> bool:
-    """Whether a queue entry reaches its minimum length at a boundary."""
+def next_due(forward: Forward, min_intron: int, min_exon: int) -> int:
+    """The boundary at which the next queue entry reaches its minimum length; far away if none waits."""
+    due = NOT_DUE
     head = forward.intron_ends[HEAD]
-    oldest = forward.intron_entries[head % forward.intron_scores.size, BOUNDARY]
-    if head < forward.intron_ends[TAIL] and oldest + min_intron <= boundary:
-        return True
+    if head < forward.intron_ends[TAIL]:
+        due = forward.intron_entries[head & (forward.intron_scores.size - 1), BOUNDARY] + min_intron
     head = forward.exon_ends[HEAD]
-    oldest = forward.exon_entries[head % forward.exon_scores.size, BOUNDARY]
-    return bool(head < forward.exon_ends[TAIL] and oldest + min_exon <= boundary)
+    if head < forward.exon_ends[TAIL]:
+        due = min(due, forward.exon_entries[head & (forward.exon_scores.size - 1), BOUNDARY] + min_exon)
+    return int(due)
 
 
 @compiled
@@ -494,13 +502,15 @@ def best_rows(tables: Tables, rows: Rows, row: int, forward: Forward, nodes: Nod
     start, first, last = rows.start, rows.first, rows.last
     exits, exit_scores = tables.exits, tables.exit_scores
     entries, entry_scores = tables.entries, tables.entry_scores
-    kinds = sums.size
+    kinds = region_rows.shape[1]
+    due = next_due(forward, rows.min_intron, rows.min_exon)
     for r in range(row, mask.size):
         if nodes.used[0] + reserve > nodes.state.size:
             return r
         boundary = start + r
-        if waiting(forward, boundary, rows.min_intron, rows.min_exon):
+        if due <= boundary:
             _best_activate(forward, boundary, rows.min_intron, rows.min_exon)
+            due = next_due(forward, rows.min_intron, rows.min_exon)
         if boundary > first:
             for i in range(exits.size):
                 source = exits[i]
@@ -508,6 +518,7 @@ def best_rows(tables: Tables, rows: Rows, row: int, forward: Forward, nodes: Nod
                     _best_move(tables, forward, nodes, source, 0, exit_scores[i], boundary)
         if mask[r] & SITE_BITS:
             _best_sites(tables, forward, nodes, rows, r)
+            due = next_due(forward, rows.min_intron, rows.min_exon)
         if mask[r] > SITE_BITS:
             for strand in range(2):
                 if (mask[r] >> (REFUSED + strand)) & 1:

@@ -54,7 +54,10 @@ NEVER = -math.inf
 
 
 class Region(IntEnum):
-    """Kinds of base that emissions tell apart, per strand; column of the emission array is `column(strand, kind)`."""
+    """Kinds of base that emissions tell apart, per strand; column of the emission array is `column(strand, kind)`.
+
+    Introns in UTRs are introns like others. lncRNA columns come last, so that they can be left out.
+    """
 
     LEFT_UTR = 0
     RIGHT_UTR = 1
@@ -62,18 +65,20 @@ class Region(IntEnum):
     CDS_1 = 3
     CDS_2 = 4
     INTRON = 5
-    UTR_INTRON = 6
-    NC_EXON = 7
-    NC_INTRON = 8
+    NC_EXON = 6
+    NC_INTRON = 7
 
 
 INTERGENIC_COLUMN = 0
 REGION_COLUMNS = 1 + 2 * len(Region)
+CODING_COLUMNS = 1 + 2 * Region.NC_EXON  # of a machine without lncRNA states
 
 
 def column(strand: int, region: Region) -> int:
     """Column of a region kind in the emission array; strand 0 is plus, 1 is minus."""
-    return 1 + strand * len(Region) + region
+    if region < Region.NC_EXON:
+        return 1 + strand * Region.NC_EXON + region
+    return CODING_COLUMNS + strand * (len(Region) - Region.NC_EXON) + region - Region.NC_EXON
 
 
 class Site(IntEnum):
@@ -264,8 +269,8 @@ class StateMachine:
         result += [state(Kind.NC_EXON, Region.NC_EXON)]
         for family in range(FAMILIES):
             result += [
-                state(Kind.LEFT_UTR_INTRON, Region.UTR_INTRON, family=family),
-                state(Kind.RIGHT_UTR_INTRON, Region.UTR_INTRON, family=family),
+                state(Kind.LEFT_UTR_INTRON, Region.INTRON, family=family),
+                state(Kind.RIGHT_UTR_INTRON, Region.INTRON, family=family),
                 state(Kind.NC_INTRON, Region.NC_INTRON, family=family),
             ]
             result += [

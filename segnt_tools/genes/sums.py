@@ -22,6 +22,7 @@ from segnt_tools.genes.kernels import (
     BOUNDARY,
     CLOSE_BITS,
     CLOSE_MAJOR,
+    CODES_MARGIN,
     ENTER,
     ENTER_BIT,
     HEAD,
@@ -46,7 +47,7 @@ from segnt_tools.genes.kernels import (
     _next_codes,
     _push,
     _survives,
-    waiting,
+    next_due,
 )
 from segnt_tools.genes.states import Tables
 
@@ -55,7 +56,7 @@ from segnt_tools.genes.states import Tables
 def _sum_activate(forward: Forward, boundary: int, min_intron: int, min_exon: int) -> None:
     ends = forward.intron_ends
     while ends[HEAD] < ends[TAIL]:
-        slot = ends[HEAD] % forward.intron_scores.size
+        slot = ends[HEAD] & (forward.intron_scores.size - 1)
         entry = forward.intron_entries[slot]
         if entry[BOUNDARY] + min_intron > boundary:
             break
@@ -64,7 +65,7 @@ def _sum_activate(forward: Forward, boundary: int, min_intron: int, min_exon: in
         ends[HEAD] += 1
     ends = forward.exon_ends
     while ends[HEAD] < ends[TAIL]:
-        slot = ends[HEAD] % forward.exon_scores.size
+        slot = ends[HEAD] & (forward.exon_scores.size - 1)
         entry = forward.exon_entries[slot]
         if entry[BOUNDARY] + min_exon > boundary:
             break
@@ -131,7 +132,7 @@ def _sum_exon(
             entered[target] = _log_sum(entered[target], score)
 
 
-@compiled
+@inlined
 def _sum_enter(
     tables: Tables, forward: Forward, rows: Rows, row: int, strand: int, sites: int, entered: NDArray[np.float64]
 ) -> None:
@@ -175,6 +176,15 @@ def _sum_opens(
         _sum_open(tables, forward, noncoding, noncoding_intron, score, boundary, entered)
 
 
+@inlined
+def _begins_refused(tables: Tables, rows: Rows, row: int, strand: int) -> bool:
+    """Whether the three bases right of a boundary, which the piece holds, are a refused codon."""
+    place = row + CODES_MARGIN
+    first, second, third = rows.codes[place], rows.codes[place + 1], rows.codes[place + 2]
+    held = rows.start + row + 3 <= rows.last
+    return bool(held and tables.refused_two[strand, tables.after_one[strand, first], second * 5 + third])
+
+
 @compiled
 def _sum_closes(
     tables: Tables, forward: Forward, rows: Rows, row: int, strand: int, sites: int, entered: NDArray[np.float64]
@@ -192,6 +202,10 @@ def _sum_closes(
                     continue
                 if _continues(tables, strand, memory, following, following_two):
                     mass = _log_sum(mass, _absolute(tables, forward, tables.intron[strand, family, memory]))
+            # A refused first codon is found only later. But where a CDS may begin with it as well (a stop on the minus
+            # strand), `entered` would count what comes out of introns among those that begin there.
+            if phase == 0 and _begins_refused(tables, rows, row, strand):
+                continue
             _sum_exon(tables, forward, mass + score, strand, (boundary - phase) % 3, 0, boundary, entered)
         left_intron, right_intron = tables.left_intron[strand, family], tables.right_intron[strand, family]
         _sum_move(tables, forward, left_intron, tables.left[strand], score, entered)
@@ -199,7 +213,7 @@ def _sum_closes(
         _sum_move(tables, forward, tables.noncoding_intron[strand, family], tables.noncoding[strand], score, entered)
 
 
-@compiled
+@inlined
 def _sum_sites(tables: Tables, forward: Forward, rows: Rows, row: int, noted: NDArray[np.float64]) -> None:
     """All moves at a boundary with sites, in the order of kernels.py."""
     boundary = rows.start + row
@@ -246,12 +260,14 @@ def forward_rows(
     start, first, last = rows.start, rows.first, rows.last
     exits, exit_scores = tables.exits, tables.exit_scores
     entries, entry_scores = tables.entries, tables.entry_scores
-    kinds = sums.size
+    kinds = region_rows.shape[1]
     q = np.searchsorted(queries, start)
+    due = next_due(forward, rows.min_intron, rows.min_exon)
     for r in range(mask.size):
         boundary = start + r
-        if waiting(forward, boundary, rows.min_intron, rows.min_exon):
+        if due <= boundary:
             _sum_activate(forward, boundary, rows.min_intron, rows.min_exon)
+            due = next_due(forward, rows.min_intron, rows.min_exon)
         noted = nowhere
         if q < queries.size and queries[q] == boundary:
             noted = entered[q]
@@ -260,13 +276,15 @@ def forward_rows(
                 noted[state] = NEVER
             q += 1
         if boundary > first:
+            # Joined before intergenic is: its score is what the next base waits for.
+            leaving = NEVER
             for i in range(exits.size):
                 source = exits[i]
-                leaving = score[source] + sums[region[source]] + exit_scores[i] - sums[0]
-                if leaving > NEVER:
-                    score[0] = _log_sum(score[0], leaving)
+                leaving = _log_sum(leaving, score[source] + sums[region[source]] + exit_scores[i])
+            score[0] = _log_sum(score[0], leaving - sums[0])
         if mask[r] & SITE_BITS:
             _sum_sites(tables, forward, rows, r, noted)
+            due = next_due(forward, rows.min_intron, rows.min_exon)
         if mask[r] > SITE_BITS:
             for strand in range(2):
                 if (mask[r] >> (REFUSED + strand)) & 1:
@@ -317,7 +335,7 @@ def _exon_value(
     return _later(backward, tables.cds[strand, frame], boundary + rows.min_exon)
 
 
-@compiled
+@inlined
 def _enter_exits(
     tables: Tables, backward: Backward, rows: Rows, row: int, strand: int, sites: int, left: NDArray[np.float64]
 ) -> None:
@@ -393,7 +411,7 @@ def _close_exits(
         _exit(tables, backward, tables.noncoding_intron[strand, family], target, score, stay[target], left)
 
 
-@compiled
+@inlined
 def _leave_exits(
     tables: Tables,
     backward: Backward,
@@ -410,7 +428,7 @@ def _leave_exits(
         _exit(tables, backward, source, target, score, backward.score[target], left)
 
 
-@compiled
+@inlined
 def _site_exits(
     tables: Tables, backward: Backward, rows: Rows, row: int, intergenic: float, left: NDArray[np.float64]
 ) -> None:
@@ -442,8 +460,9 @@ def backward_rows(
     start, first, last = rows.start, rows.first, rows.last
     exits, exit_scores = tables.exits, tables.exit_scores
     entries, entry_scores = tables.entries, tables.entry_scores
-    states, kinds = region.size, sums.size
+    states, kinds = region.size, region_rows.shape[1]
     left = backward.left
+    place, refused_place = (start + mask.size) % history.shape[0], (start + mask.size) % refused.shape[0]
     q = np.searchsorted(queries, start + mask.size) - 1
     for r in range(mask.size - 1, -1, -1):
         boundary = start + r
@@ -455,9 +474,11 @@ def backward_rows(
                 if sites & ENTER_BIT:
                     _enter_exits(tables, backward, rows, r, strand, sites, left)
         if boundary < last:
+            entering = NEVER
             for i in range(entries.size):
                 target = entries[i]
-                left[0] = _log_sum(left[0], entry_scores[i] + stay[target] + sums[0] - sums[region[target]])
+                entering = _log_sum(entering, entry_scores[i] + stay[target] - sums[region[target]])
+            left[0] = _log_sum(left[0], entering + sums[0])
         intergenic = _log_sum(stay[0], left[0])
         if boundary > first:
             for i in range(exits.size):
@@ -465,9 +486,10 @@ def backward_rows(
                 left[source] = _log_sum(left[source], exit_scores[i] + intergenic + sums[region[source]] - sums[0])
         if mask[r] & SITE_BITS:
             _site_exits(tables, backward, rows, r, intergenic, left)
+        refused_place = (refused_place if refused_place > 0 else refused.shape[0]) - 1
         for strand in range(2):
             ends = (mask[r] >> (REFUSED + strand)) & 1
-            refused[boundary % refused.shape[0], strand] = ends != 0
+            refused[refused_place, strand] = ends != 0
             if ends:
                 stay[tables.cds[strand, boundary % 3]] = NEVER
         asked = q >= 0 and queries[q] == boundary
@@ -476,13 +498,15 @@ def backward_rows(
                 left_at[q, state] = left[state]
         # Without a site, only intergenic and what may be left anywhere have ways out.
         if mask[r] & SITE_BITS:
-            for state in range(states):
+            for state in range(1, states):
                 _join(stay, left, state)
         else:
-            _join(stay, left, 0)
             for i in range(exits.size):
                 _join(stay, left, exits[i])
-        later = history[boundary % history.shape[0]]
+        stay[0] = intergenic
+        left[0] = NEVER
+        place = (place if place > 0 else history.shape[0]) - 1
+        later = history[place]
         for state in range(states):
             later[state] = stay[state]
         if asked:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from segnt_tools.elements import Track
 from segnt_tools.genes.decoding import PieceDecoder, SegmentSums
-from segnt_tools.genes.emissions import EmissionBuilder, EvidencePlan, logits_of_codes
+from segnt_tools.genes.emissions import UNKNOWN_CODE, EmissionBuilder, EvidencePlan, logits_of_codes
 from segnt_tools.genes.models import GeneBuilder
 from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.genes.scores import IDENTITY, Truth, fit_score_map
@@ -85,6 +85,15 @@ class PredictedStretch:
         if low < high:
             inside = self.codes_of_logits[:, low - self.place.start : high - self.place.start]
             result[:, low - start : high - start] = logits_of_codes(inside)
+        return result
+
+    def quantised(self, start: int, end: int, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """Codes of logits of some tracks; UNKNOWN_CODE beyond the stretch."""
+        result = np.full((len(rows), end - start), UNKNOWN_CODE, dtype=np.uint8)
+        low, high = max(start, self.place.start), min(end, self.place.end)
+        if low < high:
+            inside = self.codes_of_logits[rows, low - self.place.start : high - self.place.start]
+            np.maximum(inside, 1, out=result[:, low - start : high - start])
         return result
 
     def codes(self, start: int, end: int) -> NDArray[np.uint8]:
