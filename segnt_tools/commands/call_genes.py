@@ -156,7 +156,9 @@ def call_and_write(tracks: Sequence[Path], assembly: Assembly, folder: Path, opt
         TracksError: the tracks do not belong to the assembly, are incomplete, or do not suffice.
         ProvenError: a model is not valid; nothing was written.
     """
+    from segnt_tools.compilation import is_kept
     from segnt_tools.genes.calling import FileTracks, GeneCaller, default_parameters  # numba takes a second to load
+    from segnt_tools.genes.kernels import best_rows
 
     output_folder(folder)
     with TracksReader(list(tracks)) as reader:
@@ -165,6 +167,8 @@ def call_and_write(tracks: Sequence[Path], assembly: Assembly, folder: Path, opt
         header, bases = reader.header, reader.bases
         parameters = options.applied_to(default_parameters(reader))
         source = FileTracks(reader)
+        if not is_kept(best_rows):
+            logger.info("compiling the gene decoder, once for this installation: about half a minute")
         caller = GeneCaller(source, assembly, parameters, options.min_score, held=source.held)
         present = {contig.name for contig in reader.contigs}
         contigs = [contig for contig in assembly.contigs if contig.name in present]
