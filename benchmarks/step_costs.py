@@ -1,10 +1,13 @@
 """Measure what each step costs: CPU seconds and bytes, as a start-up part and a part that grows with the bases.
 
-Every step runs on an assembly as it is and on several copies of it, in a process of its own; a line through the two
-gives start-up and slope. CPU seconds (user and system) hardly depend on what else the machine does; wall time does and
-is not used. Standard output is JSON for scaling.py:
+Every step runs on four assemblies (one copy of the given one, and a quarter, a half and all of --copies), in a process
+of its own, on one core, --repeats times. CPU seconds (user and system) hardly depend on what else the machine does, and
+what they depend on only adds to them: so the least of the repeats counts. A line through the four by least squares
+gives start-up and slope; `worst_residual_s` says how far the worst of the four lies from it. Standard output is JSON
+for scaling.py; progress goes to standard error:
 
   python benchmarks/step_costs.py segnt_tools/data/demo/arabidopsis_chr1.fa.gz > benchmarks/step_costs.json
+  python benchmarks/scaling.py --into nextflow/README.md
 """
 
 from __future__ import annotations
@@ -13,11 +16,17 @@ import argparse
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import linear_regression
+
+SELECT = Path(__file__).parents[1] / "nextflow" / "bin" / "segnt_select.py"
+Command = Sequence[str | Path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,54 +44,66 @@ class Point:
     peak: int
 
 
-def measure(command: list[str], results: list[Path]) -> Point:
-    """Run a command; CPU seconds and peak memory of it and of what it started."""
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Start-up and slope of CPU seconds against bases.
+
+    Attributes:
+        startup: CPU seconds of no bases.
+        per_base: CPU seconds a base.
+        worst: CPU seconds between the line and the point that lies farthest from it.
+    """
+
+    startup: float
+    per_base: float
+    worst: float
+
+    @classmethod
+    def through(cls, seconds: Mapping[int, float]) -> Line:
+        """The line of least squares through CPU seconds by bases; neither start-up nor slope is below 0."""
+        sizes, values = list(seconds), list(seconds.values())
+        fitted = linear_regression(sizes, values)
+        slope = max(0.0, fitted.slope)
+        startup = max(0.0, sum(values) / len(values) - slope * sum(sizes) / len(sizes))
+        return cls(startup, slope, max(abs(startup + slope * size - value) for size, value in seconds.items()))
+
+
+def measure(command: Command, folder: Path) -> Point:
+    """Run a command; CPU seconds and peak memory of it and of what it started, and by how much the folder grew."""
+    before = size_of(folder)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
     messages = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
-        sys.exit(f"{' '.join(command)} failed:\n{messages.decode()}")
-    return Point(usage.ru_utime + usage.ru_stime, sum(size_of(path) for path in results), usage.ru_maxrss * 1024)
+        sys.exit(f"{' '.join(map(str, command))} failed:\n{messages.decode()}")
+    return Point(usage.ru_utime + usage.ru_stime, size_of(folder) - before, usage.ru_maxrss * 1024)
 
 
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder."""
-    return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def steps(assembly: Path, folder: Path, segnt: str, model: str) -> dict[str, Point]:
+def steps(assembly: Path, folder: Path, model: str) -> dict[str, Point]:
     """All steps on one assembly, one thread each."""
-    prepared, tracks = folder / "assembly", folder / "tracks.h5"
-    elements, genes, export = folder / "elements", folder / "genes", folder / "export"
-    merged = folder / "merged.gff3"
+    prepared, tracks, run = folder / "assembly", folder / "tracks.h5", folder / "run"
+    segnt = Path(sys.executable).parent / "segnt"
+    genome: tuple[str | Path, ...] = ("--genome", prepared)
     one = ["--threads", "1"]
-    predict = [
-        "predict",
-        str(prepared),
-        "--shard",
-        "1",
-        "--model",
-        model,
-        "--device",
-        "cpu",
-        "--out",
-        str(tracks),
-        *one,
-    ]
-    commands: dict[str, tuple[list[str], list[Path]]] = {
-        "preprocess": (["preprocess", str(assembly), "--out", str(prepared), "--shards", "1"], [prepared]),
-        "predict": (predict, [tracks]),
-        "call-peaks": (["call-peaks", str(tracks), "--out", str(elements), *one], [elements]),
-        "call-genes": (["call-genes", str(tracks), "--genome", str(prepared), "--out", str(genes), *one], [genes]),
-        "merge-gff": (
-            ["merge-gff", str(genes / "genes.gff3"), "--genome", str(prepared), "--out", str(merged)],
-            [merged],
-        ),
-        "tracks": (["tracks", "export", str(tracks), "--format", "bigwig", "--out", str(export), *one], [export]),
+    commands: dict[str, Command] = {
+        "preprocess": [segnt, "preprocess", assembly, "--out", prepared, "--shards", "1"],
+        "select": [sys.executable, SELECT, prepared, "--json", folder / "model.json", *one],
+        "predict": [segnt, "predict", prepared, "--model", model, "--device", "cpu", "--out", tracks, *one],
+        "call-peaks": [segnt, "call-peaks", tracks, "--out", run, *one],
+        "call-genes": [segnt, "call-genes", tracks, *genome, "--out", run, *one],
+        "merge-gff": [segnt, "merge-gff", run / "genes.gff3", *genome, "--out", folder / "genes.gff3"],
+        "merge-elements": [segnt, "merge-gff", run / "elements.gff3", *genome, "--out", folder / "elements.gff3"],
+        "tracks": [segnt, "tracks", "export", tracks, "--format", "bigwig", "--out", run / "tracks", *one],
+        "report": [segnt, "report", run, *genome, "--out", folder / "report.html"],
     }
-    return {name: measure([segnt, *command], results) for name, (command, results) in commands.items()}
+    return {name: measure(command, folder) for name, command in commands.items()}
 
 
 def copied(assembly: Path, copies: int, out: Path) -> int:
@@ -94,40 +115,69 @@ def copied(assembly: Path, copies: int, out: Path) -> int:
     return copies * sum(len(bases) - bases.count("\n") for _, bases in records)
 
 
+def on_copies(assembly: Path, copies: int, scratch: Path, model: str) -> tuple[int, dict[str, Point]]:
+    """Bases of so many copies, and all steps on them."""
+    folder = scratch / "run"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    bases = copied(assembly, copies, scratch / "copies.fa")
+    points = steps(scratch / "copies.fa", folder, model)
+    told = ", ".join(f"{name} {point.seconds:.2f}" for name, point in points.items())
+    sys.stderr.write(f"{bases / 1e6:g} Mb, CPU seconds: {told}\n")
+    return bases, points
+
+
+def costs_of(first: Point, points: Mapping[int, Sequence[Point]]) -> dict[str, float]:
+    """What a step costs.
+
+    Args:
+        first: its very first run, on the smallest assembly, which compiles kernels.
+        points: its later runs, by bases, ascending.
+    """
+    least = {bases: min(point.seconds for point in runs) for bases, runs in points.items()}
+    line = Line.through(least)
+    sizes = list(points)
+    written = [points[bases][0].written for bases in (sizes[0], sizes[-1])]
+    return {
+        "startup_cpu_s": round(line.startup, 3),
+        "compile_once_cpu_s": round(max(0.0, first.seconds - least[sizes[0]]), 3),
+        "cpu_s_per_mb": round(line.per_base * 1e6, 4),
+        "worst_residual_s": round(line.worst, 3),
+        "bytes_per_base": round((written[1] - written[0]) / (sizes[-1] - sizes[0]), 3),
+        "peak_mb": round(max(point.peak for point in points[sizes[-1]]) / 1e6),
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("assembly", type=Path, help="a gzipped FASTA file")
-    parser.add_argument("--copies", type=int, default=5, help="copies in the long assembly (default: 5)")
-    parser.add_argument("--model", default="plant_small", help="to choose one (auto) would blur the line")
+    parser.add_argument("--copies", type=int, default=16, help="copies in the longest assembly (default: 16)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each step on each assembly (default: 3)")
+    parser.add_argument("--model", default="plant_small", help="model of predict (default: plant_small)")
     args = parser.parse_args()
-    segnt = str(Path(sys.executable).parent / "segnt")
-    measured = []
-    with tempfile.TemporaryDirectory() as scratch:
-        os.environ["NUMBA_CACHE_DIR"] = f"{scratch}/numba"
-        for number, copies in enumerate((1, 1, args.copies)):  # the first run compiles kernels
-            folder = Path(scratch) / str(number)
-            folder.mkdir()
-            assembly = folder / "copies.fa"
-            bases = copied(args.assembly, copies, assembly)
-            measured.append((bases, steps(assembly, folder, segnt, args.model)))
-    (_, first), (short, low), (long, high) = measured
-    costs = {}
-    for name in low:
-        slope = max(0.0, (high[name].seconds - low[name].seconds) / (long - short))
-        costs[name] = {
-            "startup_cpu_s": round(max(0.0, low[name].seconds - slope * short), 3),
-            "compile_once_cpu_s": round(max(0.0, first[name].seconds - low[name].seconds), 3),
-            "cpu_s_per_mb": round(slope * 1e6, 4),
-            "bytes_per_base": round((high[name].written - low[name].written) / (long - short), 3),
-            "peak_mb": round(high[name].peak / 1e6),
-        }
+    if args.copies < 8:
+        parser.error("--copies must be at least 8: four assemblies are compared")
+    sizes = sorted({1, args.copies // 4, args.copies // 2, args.copies})
+    measured: dict[int, list[dict[str, Point]]] = {}
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        os.environ["NUMBA_CACHE_DIR"] = str(scratch / "numba")
+        _, first = on_copies(args.assembly, 1, scratch, args.model)
+        for _ in range(args.repeats):  # turn by turn, so that a busy minute does not hit one size alone
+            for copies in sizes:
+                bases, points = on_copies(args.assembly, copies, scratch, args.model)
+                measured.setdefault(bases, []).append(points)
     document = {
-        "command": f"benchmarks/step_costs.py {args.assembly.name} --copies {args.copies} --model {args.model}",
-        "bases": [short, long],
+        "command": f"benchmarks/step_costs.py {args.assembly.name} --copies {args.copies} --repeats {args.repeats} "
+        f"--model {args.model}",
+        "bases": list(measured),
         "model": args.model,
         "threads": 1,
-        "steps": costs,
+        "steps": {
+            name: costs_of(first[name], {bases: [run[name] for run in runs] for bases, runs in measured.items()})
+            for name in first
+        },
     }
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 

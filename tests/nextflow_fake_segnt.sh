@@ -1,7 +1,8 @@
 #!/bin/bash
 # A pretended segnt for tests of the workflow's machinery: writes what the next step needs, in no time.
 # FAKE_FAIL="SHARD STATUS TIMES": predicting that shard ends with that status that many times. FAKE_LOG: what was called.
-# FAKE_TABLE: a shard table to hand out. FAKE_MODELS: the JSON that `models list` answers with.
+# FAKE_TABLE: a shard table to hand out. FAKE_MODELS: the JSON that `models list` answers with. FAKE_CODE: the genetic
+# code of the model's card.
 set -euo pipefail
 log() { [[ -z ${FAKE_LOG:-} ]] || echo "$*" >> "$FAKE_LOG"; }
 value_of() {
@@ -15,7 +16,7 @@ value_of() {
 report() {
     local json
     json=$(value_of --json "$@")
-    [[ -z $json ]] || echo '{}' > "$json"
+    [[ -z $json ]] || echo "{\"parameters\": {\"genetic_code\": ${FAKE_CODE:-1}}}" > "$json"
 }
 out=$(value_of --out "$@")
 case $1 in
@@ -33,7 +34,7 @@ case $1 in
         ;;
     predict)
         shard=$(value_of --shard "$@")
-        log "start $shard gpu=${CUDA_VISIBLE_DEVICES:-} batch=$(value_of --batch-size "$@")"
+        log "start $shard gpu=${CUDA_VISIBLE_DEVICES:-} batch=$(value_of --batch-size "$@") model=$(value_of --model "$@")"
         sleep "${FAKE_SECONDS:-0}"
         read -r failing status times <<< "${FAKE_FAIL:-0 0 0}"
         if [[ $shard == "$failing" ]]; then

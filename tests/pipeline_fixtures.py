@@ -11,7 +11,15 @@ from pipeline_runs import ROOT, Nextflow, engines, skip_or_fail
 
 FAKE_PYTHON = """#!/bin/bash
 case $1 in
-    *segnt_sequences.py) touch "$4/proteins.fa" "$4/cds.fa" "$4/transcripts.fa" ;;
+    *segnt_sequences.py)
+        [[ -z ${FAKE_LOG:-} ]] || echo "code $5" >> "$FAKE_LOG"
+        touch "$4/proteins.fa" "$4/cds.fa" "$4/transcripts.fa"
+        ;;
+    *segnt_select.py)
+        [[ -z ${FAKE_LOG:-} ]] || echo "select" >> "$FAKE_LOG"
+        touch "$6"  # ASSEMBLY --threads N --json FILE
+        echo chosen_small
+        ;;
     *) echo 0 ;;
 esac
 """

@@ -71,6 +71,20 @@ def test_a_failure_that_stays_is_reported_and_the_others_finish(nextflow, fake_s
     assert again.states("SEGNT_PREDICT") == ["CACHED", "CACHED", "COMPLETED"]
 
 
+def test_the_model_is_chosen_once_and_proteins_have_the_code_of_its_card(nextflow, fake_segnt, tmp_path):
+    run = pretend(nextflow, fake_segnt, tmp_path, FAKE_CODE="6")
+    assert run.status == 0, run.output
+    calls = (tmp_path / "calls.log").read_text().splitlines()
+    assert calls.count("select") == 1
+    assert [line.split("model=")[1] for line in calls if line.startswith("start")] == ["chosen_small"] * 3
+    assert [line for line in calls if line.startswith("code")] == ["code 6"]
+    assert (run.results / "tiny/model.json").exists()
+    again = pretend(nextflow, fake_segnt, tmp_path, "-resume", "--model", "plant_small", FAKE_CODE="6")
+    assert again.status == 0, again.output
+    assert again.states("SEGNT_SELECT") == []
+    assert (tmp_path / "calls.log").read_text().count("model=plant_small") == 3
+
+
 def test_a_changed_model_inside_the_package_is_predicted_anew(nextflow, fake_segnt, tmp_path):
     card = tmp_path / "plant/card.json"
     card.parent.mkdir()
@@ -87,6 +101,7 @@ def test_a_changed_model_inside_the_package_is_predicted_anew(nextflow, fake_seg
     again = pretend(nextflow, fake_segnt, tmp_path, "-resume", FAKE_MODELS=str(listed))
     assert again.status == 0, again.output
     assert again.states("SEGNT_PREPROCESS") == ["CACHED"]
+    assert again.states("SEGNT_SELECT") == ["COMPLETED"]
     assert again.states("SEGNT_PREDICT") == ["COMPLETED"] * 3
     unknown = pretend(nextflow, fake_segnt, tmp_path, "--model", "segment_nt", FAKE_MODELS=str(listed))
     assert unknown.status != 0
@@ -114,7 +129,7 @@ def test_many_contigs_make_balanced_shards_and_few_tasks(nextflow, fake_segnt, t
     assert run.status == 0, run.output
     groups = len({row[1] for row in rows})
     assert len(run.states("SEGNT_PREDICT")) == len(bases)
-    others = ("PREPROCESS", "MERGEGENES", "MERGEELEMENTS", "MERGEBED", "TRACKS", "REPORT")
+    others = ("PREPROCESS", "SELECT", "MERGEGENES", "MERGEELEMENTS", "MERGEBED", "TRACKS", "REPORT")
     assert len(run.tasks()) == len(bases) + 2 * groups + len(others)
 
 

@@ -9,13 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from pipeline_runs import ROOT, Nextflow, Run, engines, skip_or_fail, tiny_sheet, workflow_tests
+from pipeline_runs import PIPELINE, ROOT, Nextflow, Run, engines, skip_or_fail, tiny_sheet, workflow_tests
 
 pytest_plugins = ("pipeline_fixtures",)
 pytestmark = [pytest.mark.nextflow, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 SEGNT = Path(sys.executable).parent / "segnt"
-SAMPLES = ("thaliana", "scaffolds")
+SAMPLES = ("thaliana", "scaffolds", "regions")
 COMPARED = ("genes.gff3", "elements.gff3", "elements.bed", "proteins.fa", "cds.fa", "transcripts.fa")
 BASE_IMAGE = "docker.io/library/python:3.11-slim-bookworm"
 
@@ -47,9 +47,18 @@ def test_results_are_complete_and_valid(finished: Run):
         )
         assert checked.returncode == 0, checked.stdout
         assert "\tCDS\t" in text(finished, f"{sample}/genes.gff3")
+        assert (folder / "model.json").exists() == (sample == "scaffolds"), "the others name their model"
         multiqc = json.loads(text(finished, f"multiqc/{sample}_mqc.json"))
         assert list(multiqc["data"]) == [sample]
-    assert len(finished.states("SEGNT_PREDICT")) == 5 + 3
+    assert len(finished.states("SEGNT_PREDICT")) == 5 + 3 + 2
+
+
+def test_regions_alone_are_annotated(finished: Run):
+    rows = (PIPELINE / "assets/test/regions.bed").read_text(encoding="utf-8").splitlines()
+    regions = {name: (int(start), int(end)) for name, start, end in (row.split("\t") for row in rows)}
+    calls = [line.split("\t") for line in text(finished, "regions/elements.bed").splitlines()]
+    assert {call[0] for call in calls} == set(regions)
+    assert all(regions[name][0] <= int(start) < int(end) <= regions[name][1] for name, start, end, *_ in calls)
 
 
 def test_existing_annotation_stays_and_reference_is_scored(finished: Run):
@@ -84,16 +93,14 @@ def test_resume_repeats_nothing(finished: Run, nextflow: Nextflow):
     assert before == {name: text(again, f"thaliana/{name}") for name in COMPARED}
 
 
-def test_killed_run_resumes_and_one_shard_gives_what_five_and_three_give(
-    finished: Run, nextflow: Nextflow, tmp_path: Path
-):
+def test_killed_run_resumes_and_one_shard_gives_what_many_give(finished: Run, nextflow: Nextflow, tmp_path: Path):
     arguments = ("-profile", "test", "--shards", "1")
     nextflow.run_and_kill(tmp_path, *arguments, after="SEGNT_CALLGENES")
     assert not (tmp_path / "results/thaliana/genes.gff3").exists()
     resumed = nextflow.run(tmp_path, *arguments, "-resume")
     assert resumed.status == 0, resumed.output
     assert "CACHED" in resumed.states("SEGNT_PREDICT")
-    assert len(resumed.states("SEGNT_PREDICT")) == 2
+    assert len(resumed.states("SEGNT_PREDICT")) == 3
     for sample in SAMPLES:
         for name in COMPARED:
             assert text(resumed, f"{sample}/{name}") == text(finished, f"{sample}/{name}"), f"{sample}/{name}"
@@ -218,14 +225,13 @@ def wait_for_jobs(env: dict[str, str], seconds: float) -> None:
         time.sleep(1)
 
 
-def test_preempted_job_of_the_array_is_queued_again(slurm, fake_segnt: Path, nextflow: Nextflow, tmp_path: Path):
-    """A job that gets SIGTERM, as at the end of its time, ends its segnt, goes back into the queue and is finished."""
-    tiny_sheet(tmp_path)
-    env = nextflow.environment({k: v for k, v in slurm.items() if k != "PATH"}, first_on_path=fake_segnt)
-    log = tmp_path / "calls.log"
+def array_stopped_once(folder: Path, env: dict[str, str]) -> list[str]:
+    """Submit an array of one shard, send its job SIGTERM, wait for all jobs; returns the calls of segnt predict."""
+    tiny_sheet(folder)
+    log = folder / "calls.log"
     env |= {"FAKE_LOG": str(log), "FAKE_SHARDS": "1", "FAKE_SECONDS": "10"}
     env |= {"SEGNT_SBATCH_OPTIONS": "--cpus-per-task=1 --mem=500M"}
-    command = ["bash", str(ROOT / "containers/hpc/submit.sh"), str(tmp_path / "tiny.fa"), str(tmp_path / "run")]
+    command = ["bash", str(ROOT / "containers/hpc/submit.sh"), str(folder / "tiny.fa"), str(folder / "run")]
     said = subprocess.run(command, env=env, check=True, timeout=120, capture_output=True, text=True).stdout
     job = said.split("job ")[1].split(",")[0]
     deadline = time.monotonic() + 120
@@ -234,10 +240,36 @@ def test_preempted_job_of_the_array_is_queued_again(slurm, fake_segnt: Path, nex
         time.sleep(0.2)
     subprocess.run(["scancel", "--batch", "--signal=TERM", f"{job}_1"], env=env, check=True, timeout=60)
     wait_for_jobs(env, 180)
+    return [line.split()[0] for line in log.read_text().splitlines()]
+
+
+def test_preempted_job_of_the_array_is_queued_again(slurm, fake_segnt: Path, nextflow: Nextflow, tmp_path: Path):
+    """A job that gets SIGTERM, as at the end of its time, ends its segnt, goes back into the queue and is finished."""
+    env = nextflow.environment({k: v for k, v in slurm.items() if k != "PATH"}, first_on_path=fake_segnt)
+    calls = array_stopped_once(tmp_path, env)
     predict_log = (tmp_path / "run/logs/predict_1.log").read_text()
     assert "queued again" in predict_log
-    assert [line.split()[0] for line in log.read_text().splitlines()] == ["start", "start", "end"], predict_log
+    assert calls == ["start", "start", "end"], predict_log
     assert (tmp_path / "run/report.html").exists(), predict_log
+
+
+def test_job_that_never_fits_into_its_time_is_given_up(slurm, fake_segnt: Path, nextflow: Nextflow, tmp_path: Path):
+    env = nextflow.environment({k: v for k, v in slurm.items() if k != "PATH"}, first_on_path=fake_segnt)
+    calls = array_stopped_once(tmp_path, env | {"SEGNT_REQUEUES": "0"})
+    predict_log = (tmp_path / "run/logs/predict_1.log").read_text()
+    assert "Give it more --time" in predict_log
+    assert calls == ["start"], predict_log
+    assert not (tmp_path / "run/report.html").exists()
+
+
+def test_more_shards_than_an_array_can_have_are_refused(slurm, fake_segnt: Path, nextflow: Nextflow, tmp_path: Path):
+    tiny_sheet(tmp_path)
+    env = nextflow.environment({k: v for k, v in slurm.items() if k != "PATH"}, first_on_path=fake_segnt)
+    env |= {"FAKE_SHARDS": "1001"}
+    command = ["bash", str(ROOT / "containers/hpc/submit.sh"), str(tmp_path / "tiny.fa"), str(tmp_path / "run")]
+    said = subprocess.run(command, env=env, check=False, timeout=120, capture_output=True, text=True)
+    assert said.returncode == 2
+    assert "there are 1001 shards, but job arrays of this cluster end at 1000" in said.stderr
 
 
 def test_array_without_nextflow(slurm, fake_segnt: Path, nextflow: Nextflow, tmp_path: Path):

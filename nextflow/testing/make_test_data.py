@@ -1,7 +1,7 @@
 """Make assets/test/ from the package's demo assembly: small enough for a pipeline test on a laptop's CPU.
 
 Two assemblies of real sequence: one contig of 50 kb with its reference annotation and, as "existing annotation", one
-gene of it; and 30 kb from elsewhere, cut into eight contigs.
+gene of it; and 30 kb from elsewhere, cut into eight contigs, with regions of three of them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ DEMO = PIPELINE.parent / "segnt_tools" / "data" / "demo"
 OUT = PIPELINE / "assets" / "test"
 WHOLE, PIECES, LINE = 50_000, (100_000, 130_000, 8), 60
 KEPT_ATTRIBUTES = ("ID", "Parent", "Name", "gene_biotype")
+REGIONS = (("scaffold_8", 500, 6000), ("scaffold_7", 0, 5833), ("scaffold_6", 1000, 5000))
 EXISTING_GENE = (12_674, 15_846)
 
 
@@ -23,6 +24,8 @@ def main() -> None:
     with gzip.open(DEMO / "arabidopsis_chr1.fa.gz", "rt") as handle:
         sequence = "".join(line.strip() for line in handle if not line.startswith(">"))
     write_fasta(OUT / "thaliana.fa.gz", {"chr1_part": sequence[:WHOLE]})
+    rows = ["\t".join(map(str, region)) for region in REGIONS]
+    (OUT / "regions.bed").write_text("\n".join([*rows, ""]), encoding="utf-8")
     start, end, count = PIECES
     borders = [
         start + (end - start) * i * (i + 1) // (count * (count + 1)) for i in range(count + 1)

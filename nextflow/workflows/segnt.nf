@@ -1,9 +1,10 @@
 /*
- * The workflow: preprocess -> scatter shards -> predict -> gather groups -> call -> merge -> export, evaluate, report.
+ * The workflow: preprocess -> choose a model -> scatter shards -> predict -> gather groups -> call -> merge -> export, evaluate, report.
  * Channel wiring only; what a tool does is in its module, how it is called in conf/modules.config.
  */
 
 include { SEGNT_PREPROCESS } from '../modules/local/segnt/preprocess'
+include { SEGNT_SELECT     } from '../modules/local/segnt/select'
 include { PREDICT_SHARDS   } from '../subworkflows/local/predict_shards'
 include { CALL_FEATURES    } from '../subworkflows/local/call_features'
 include { SEGNT_TRACKS     } from '../modules/local/segnt/tracks'
@@ -14,16 +15,27 @@ include { shard_rows       } from '../subworkflows/local/utils_segnt/shards'
 
 workflow SEGNT {
     take:
-    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference] ]; a file that is not given is []
+    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference, regions] ]; a file that is not given is []
 
     main:
-    SEGNT_PREPROCESS(samples.map { meta, files -> [meta, files.fasta] })
+    SEGNT_PREPROCESS(samples.map { meta, files -> [meta, files.fasta, files.regions] })
 
     // From here on the meta map holds the number of bases, by which resources are asked for.
-    prepared = SEGNT_PREPROCESS.out.assembly
+    checked = SEGNT_PREPROCESS.out.assembly
         .join(SEGNT_PREPROCESS.out.shards)
         .join(samples)
         .map { meta, assembly, table, files -> [meta + [bases: bases_of(shard_rows(table))], assembly, table, files] }
+        .branch { meta, _assembly, _table, files ->
+            automatic: meta.model == 'auto' && !files.model
+            named: true
+        }
+
+    // Chosen once, so that all shards of an assembly have the same model on whatever device they run.
+    SEGNT_SELECT(checked.automatic.map { meta, assembly, _table, files -> [meta, assembly, files.fingerprint] })
+    prepared = checked.automatic
+        .join(SEGNT_SELECT.out.model)
+        .map { meta, assembly, table, files, chosen -> [meta + [model: chosen], assembly, table, files] }
+        .mix(checked.named)
 
     PREDICT_SHARDS(prepared.map { meta, assembly, table, files -> [meta, assembly, table, files.model, files.fingerprint] })
     CALL_FEATURES(

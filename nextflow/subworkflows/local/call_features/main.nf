@@ -24,10 +24,15 @@ workflow CALL_FEATURES {
             .map { _sample, meta, tracks, assembly, _existing -> [meta, tracks, assembly] }
     )
 
+    // The genetic code may be that of the model's card, which the callers know.
+    translations = SEGNT_CALLGENES.out.json
+        .filter { meta, _report -> meta.group == 1 }
+        .map { meta, report -> [sample_of(meta), code_of(report)] }
     SEGNT_MERGEGENES(
         whole_samples(SEGNT_CALLGENES.out.gff3)
             .join(assemblies)
-            .map { meta, gff3, assembly, existing -> [meta + [features: 'genes'], gff3, assembly, existing] }
+            .join(translations)
+            .map { meta, gff3, assembly, existing, code -> [meta + [features: 'genes', code: code], gff3, assembly, existing] }
     )
     SEGNT_MERGEELEMENTS(
         whole_samples(SEGNT_CALLPEAKS.out.gff3)
@@ -46,6 +51,12 @@ workflow CALL_FEATURES {
     genes // channel: [ meta, genes.gff3 ]
     sequences // channel: [ meta, [fasta] ]
     elements // channel: [ meta, elements.gff3, elements.bed ]
+}
+
+// The genetic code with which the genes of a report of call-genes were called.
+def code_of(report) {
+    def values = new groovy.json.JsonSlurper().parseText(report.text)
+    return values.parameters?.genetic_code ?: 1
 }
 
 // Gather the files of all groups of a sample: [ meta, [files in the order of the groups] ].

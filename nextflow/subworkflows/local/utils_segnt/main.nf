@@ -21,11 +21,11 @@ workflow PIPELINE_START {
         error("${workflow.manifest.name} cannot start:\n  * ${problems.join('\n  * ')}\nSee docs/usage.md.")
     }
     samples = channel.fromList(
-        read_samplesheet(file(given.input), given.model, given.models_dir, named_models())
+        read_samplesheet(file(given.input), given.model.toString(), given.models_dir, named_models())
     )
 
     emit:
-    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference] ]
+    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference, regions] ]
 }
 
 workflow PIPELINE_COMPLETION {
@@ -60,7 +60,7 @@ def last_word(outdir) {
 
 // Columns of the samplesheet; the first two are required. assets/schema_input.json says the same to other programs.
 def sheet_columns() {
-    return ['sample', 'fasta', 'model', 'annotation', 'reference', 'genetic_code']
+    return ['sample', 'fasta', 'model', 'annotation', 'reference', 'regions', 'genetic_code']
 }
 
 def required_columns() {
@@ -99,6 +99,7 @@ def read_samplesheet(sheet, default_model, models_dir, models) {
                     fasta: sheet_file(sheet, row, 'fasta', where, wrong),
                     annotation: sheet_file(sheet, row, 'annotation', where, wrong),
                     reference: sheet_file(sheet, row, 'reference', where, wrong),
+                    regions: sheet_file(sheet, row, 'regions', where, wrong),
                 ] + sheet_model(sheet, row.model ?: default_model, models_dir, models, where, wrong)
                 def code = row.genetic_code // empty: the one of the model's card
                 if (code && !(code in genetic_codes().collect { number -> "${number}".toString() })) {
@@ -137,11 +138,14 @@ def sheet_lines(sheet) {
 
 def unquoted(cell) {
     def text = cell.trim()
-    return text.length() > 1 && text.startsWith('"') && text.endsWith('"') ? text[1..-2] : text
+    return text.length() > 1 && text.startsWith('"') && text.endsWith('"') ? text.substring(1, text.length() - 1) : text
 }
 
 def check_header(sheet, header) {
     def problems = []
+    if (header.size() == 1 && header[0].contains(';')) {
+        problems << "its columns are separated by ';', not by ',' or tabs"
+    }
     def missing = required_columns() - header
     def unknown = header - sheet_columns()
     def twice = header.countBy { name -> name }.findAll { _name, count -> count > 1 }.keySet()
@@ -182,7 +186,7 @@ def sheet_file(sheet, row, column, where, problems) {
         }
         return []
     }
-    def endings = column == 'fasta' ? 'fa|fasta|fna|fas|fsa|ffn' : 'gff|gff3|gtf'
+    def endings = [fasta: 'fa|fasta|fna|fas|fsa|ffn', regions: 'bed'].get(column, 'gff|gff3|gtf')
     if (!(text ==~ "(?i).*\\.(${endings})(\\.b?gz|\\.bz2|\\.xz)?")) {
         problems << "${where}: ${column} '${text}' does not end in ${endings.split(/\|/).collect { ending -> '.' + ending }.join(', ')} (or these with .gz)".toString()
         return []
@@ -234,14 +238,23 @@ def check_params(given, schema_file) {
         }
         else if (value != null) {
             def number = value instanceof Number
-            if (rule.type in ['integer', 'number'] && !number) {
-                problems << "--${name} '${value}' is not a number".toString()
+            if (rule.type == 'integer' && !(value instanceof Integer || value instanceof Long)) {
+                problems << "--${name} '${value}' is not a whole number".toString()
+            }
+            else if (rule.type == 'boolean' && !(value instanceof Boolean)) {
+                problems << "--${name} '${value}' is neither true nor false".toString()
+            }
+            else if (rule.type == 'string' && value instanceof Boolean) {
+                problems << "--${name} needs a value: ${rule.description}".toString()
             }
             else if (number && rule.minimum != null && value < rule.minimum) {
                 problems << "--${name} ${value} is less than ${rule.minimum}".toString()
             }
             else if (number && rule.maximum != null && value > rule.maximum) {
                 problems << "--${name} ${value} is more than ${rule.maximum}".toString()
+            }
+            else if (rule.pattern && rule.errorMessage && !(value.toString() ==~ rule.pattern)) {
+                problems << "--${name} '${value}': ${rule.errorMessage}".toString()
             }
             else if (rule['enum'] && !(value in rule['enum'])) {
                 problems << "--${name} '${value}' is not one of ${rule['enum'].join(', ')}".toString()

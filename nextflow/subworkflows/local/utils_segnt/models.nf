@@ -5,8 +5,8 @@
 /*
  * The models that have a name: name -> [folder, fingerprint]. Those inside the package have no folder: they are in the
  * container. Where tasks take segnt from the PATH, that segnt is asked; otherwise assets/embedded_models.txt says what the
- * containers of this version hold. `auto` is the one of the package that fits an assembly best; each predict task chooses
- * it, all shards the same.
+ * containers of this version hold. `auto` is the one of the package that fits an assembly best, which SEGNT_SELECT
+ * chooses.
  */
 def named_models() {
     def elsewhere = workflow.containerEngine || 'conda' in workflow.profile.tokenize(',')

@@ -18,7 +18,20 @@ process SEGNT_EVALUATE {
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     mkdir -p ${prefix}
-    segnt evaluate ${prediction} --truth ${reference} --genome ${assembly} --names ${meta.id} --out ${prefix}/evaluate ${args}
+    # Where the user chose regions or contigs, only these were annotated, and only these are scored.
+    where=()
+    if [[ -e ${assembly}/regions.bed ]]; then
+        mapfile -t where < <(awk -F '\\t' '{ printf "--region\\n%s:%d-%d\\n", \$1, \$2 + 1, \$3 }' ${assembly}/regions.bed)
+    elif awk -F '\\t' '\$8 == "excluded" || \$8 == "not included" { some = 1 } END { exit !some }' ${assembly}/contigs.tsv; then
+        mapfile -t where < <(awk -F '\\t' '\$7 == "yes" { print "--region"; print \$1 }' ${assembly}/contigs.tsv)
+    fi
+    segnt evaluate ${prediction} \\
+        --truth ${reference} \\
+        --genome ${assembly} \\
+        --names ${meta.id} \\
+        --out ${prefix}/evaluate \\
+        "\${where[@]}" \\
+        ${args}
     """
 
     stub:

@@ -7,6 +7,7 @@ process SEGNT_MERGEGFF {
     container "segnt-tools/segnt_tools:0.1.0-cpu"
 
     input:
+    // meta.features: genes or elements, the name of the result; meta.code: genetic code of the genes
     // the GFF3 of all groups; existing: an annotation to keep beside the predictions, or []
     tuple val(meta), path(gff3, stageAs: 'groups/*'), path(assembly), path(existing, stageAs: 'existing/*')
 
@@ -23,7 +24,7 @@ process SEGNT_MERGEGFF {
     name = meta.features
     prefix = task.ext.prefix ?: "${meta.id}"
     // Genes are numbered anew, so their sequences are written here and not where they are called.
-    def sequences = name == 'genes' ? "segnt_sequences.py ${prefix}/${name}.gff3 ${assembly} ${prefix} ${meta.genetic_code ?: 1}" : ''
+    def sequences = name == 'genes' ? "segnt_sequences.py ${prefix}/${name}.gff3 ${assembly} ${prefix} ${meta.code}" : ''
     """
     mkdir -p ${prefix}
     segnt merge-gff ${gff3} --genome ${assembly} --out ${prefix}/${name}.gff3 --json ${prefix}/${name}.merge-gff.json ${given} ${args}

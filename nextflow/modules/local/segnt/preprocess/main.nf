@@ -7,7 +7,8 @@ process SEGNT_PREPROCESS {
     container "segnt-tools/segnt_tools:0.1.0-cpu"
 
     input:
-    tuple val(meta), path(fasta)
+    // regions: a BED file of what alone is to be annotated, or []
+    tuple val(meta), path(fasta), path(regions, stageAs: 'regions/*')
 
     output:
     tuple val(meta), path("${prefix}/assembly")           , emit: assembly
@@ -16,10 +17,11 @@ process SEGNT_PREPROCESS {
 
     script:
     def args = task.ext.args ?: ''
+    def given = regions ? "--regions ${regions}" : ''
     prefix = task.ext.prefix ?: "${meta.id}"
     """
     mkdir -p ${prefix}
-    segnt preprocess ${fasta} --out ${prefix}/assembly ${args}
+    segnt preprocess ${fasta} --out ${prefix}/assembly ${given} ${args}
     """
 
     stub:
