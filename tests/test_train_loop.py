@@ -437,6 +437,19 @@ def test_wrong_data_is_named(toy, tmp_path, capsys):
     assert "is in the genome" in capsys.readouterr().err
 
 
+def test_a_mistake_leaves_nothing_that_a_mended_recipe_clashes_with(toy, tmp_path, capsys):
+    out = tmp_path / "model"
+    foreign = tmp_path / "foreign.gff3"
+    foreign.write_text((toy / "genes.gff3").read_text().replace("one\t", "uno\t"))
+    assert train(toy, "tracks.toml", out, "--annotation", str(foreign)) == 2
+    error = capsys.readouterr().err
+    assert "no sequence uno" in error
+    assert "segnt labels" in error
+    assert train(toy, "tracks.toml", out, "--set", "stage.0.window=241") == 2
+    assert not out.exists()
+    assert train(toy, "tracks.toml", out) == 0
+
+
 def test_tracks_cannot_be_learnt_from_a_base_of_classes(toy, tmp_path, capsys):
     base = tmp_path / "base"
     assert train(toy, "classes.toml", base, "--set", "stage.0.steps=2") == 0

@@ -92,12 +92,14 @@ def train(recipe: Recipe, options: RunOptions) -> Outcome:
     """
     torch.set_num_threads(options.threads)
     fabric = make_fabric(options.device, options.precision)
-    folder = output_folder(options.out)
-    runs = output_folder(folder / RUN_FOLDER)
-    if fabric.is_global_zero:
-        claim_folder(runs / RUN_FILE, recipe, folder)
+    folder, runs = options.out, options.out / RUN_FOLDER
+    require_own_folder(runs / RUN_FILE, recipe, folder)
     prepare = _prepare_classes if recipe.loss.kind == "classes" else _prepare_tracks
     card, task = prepare(recipe, options)
+    # Only now: data or a network that do not fit the recipe leave nothing behind that a mended recipe would clash with.
+    output_folder(runs)
+    if fabric.is_global_zero:
+        claim_folder(runs / RUN_FILE, recipe)
 
     def publish(weights: dict[str, Tensor], position: Position, figures: dict[str, float]) -> None:
         written = dataclasses.replace(card, metrics=metrics(position, figures))
@@ -188,10 +190,16 @@ def _prepare_classes(recipe: Recipe, options: RunOptions) -> tuple[Card, Task]:
 def _prepare_tracks(recipe: Recipe, options: RunOptions) -> tuple[Card, Task]:
     """Card and task of a network that learns tracks."""
     card, network = track_network(recipe, labelled_tracks(recipe, options.data), options.out.name)
-    sources = [open_source(data, options.data, card.tracks, options.recipe) for data in recipe.data]
-    card = dataclasses.replace(card, data=provenance(recipe, sources))
-    network.card = card
-    return card, TrackTask(network, sources, recipe)
+    with contextlib.ExitStack() as opened:
+        sources = []
+        for data in recipe.data:
+            sources.append(source := open_source(data, options.data, card.tracks, options.recipe))
+            opened.callback(source.close)
+        card = dataclasses.replace(card, data=provenance(recipe, sources))
+        network.card = card
+        task = TrackTask(network, sources, recipe)
+        opened.pop_all()  # the task closes them
+    return card, task
 
 
 def choose_training_device(device: str) -> str:
@@ -219,13 +227,12 @@ def describe(fabric: Fabric, recipe: Recipe, network: torch.nn.Module) -> str:
     )
 
 
-def claim_folder(file: Path, recipe: Recipe, folder: Path) -> None:
-    """Remember which recipe a folder belongs to, and refuse another one.
+def require_own_folder(file: Path, recipe: Recipe, folder: Path) -> None:
+    """Refuse a folder that holds something else than this run.
 
     Raises:
         UsageError: the folder holds a run of another recipe, or a checkpoint of unknown origin.
     """
-    digest = hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()
     if not file.exists():
         if (folder / CARD_FILE).exists():
             raise UsageError(
@@ -233,16 +240,25 @@ def claim_folder(file: Path, recipe: Recipe, folder: Path) -> None:
                 file=folder,
                 hint="Give another --out; to start from this checkpoint, name it with --base",
             )
-        write_text(file, json.dumps({"recipe_sha256": digest, "recipe": recipe.as_dict()}, indent=2) + "\n")
         return
     before = json.loads(file.read_text(encoding="utf-8"))
-    if before.get("recipe_sha256") != digest:
+    if before.get("recipe_sha256") != _digest(recipe):
         differing = ", ".join(_differences(before.get("recipe", {}), json.loads(json.dumps(recipe.as_dict()))))
         raise UsageError(
             f"the folder holds a run of another recipe (they differ in {differing})",
             file=folder,
             hint="Use the same recipe to go on, or another --out",
         )
+
+
+def claim_folder(file: Path, recipe: Recipe) -> None:
+    """Remember which recipe a folder belongs to."""
+    if not file.exists():
+        write_text(file, json.dumps({"recipe_sha256": _digest(recipe), "recipe": recipe.as_dict()}, indent=2) + "\n")
+
+
+def _digest(recipe: Recipe) -> str:
+    return hashlib.sha256(json.dumps(recipe.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
 def _differences(before: Any, now: Any, where: str = "") -> list[str]:

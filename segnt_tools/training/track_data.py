@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from segnt_tools.elements import Track
-from segnt_tools.errors import RecipeError
+from segnt_tools.errors import AnnotationFileError, RecipeError
 from segnt_tools.labels.build import LabelInputs, build_labels
 from segnt_tools.labels.labelset import LabelSet, TrackLabels, paint_labels
 from segnt_tools.labels.rules import LabelRules
@@ -106,7 +106,15 @@ class AnnotationLabels(LabelStore):
     """Labels painted from a GFF3 or GTF file on demand."""
 
     def __init__(self, file: Path, tracks: Sequence[Track], assembly: Assembly) -> None:
-        self._set, _ = build_labels(LabelInputs(annotations=[file]), assembly, tracks, LabelRules())
+        try:
+            self._set, _ = build_labels(LabelInputs(annotations=[file]), assembly, tracks, LabelRules())
+        except AnnotationFileError as error:
+            raise AnnotationFileError(
+                error.message,
+                file=error.file,
+                line=error.line,
+                hint="Names of other contigs are an option of segnt labels, whose file is given with --labels",
+            ) from error
         self._of_contig = lru_cache(maxsize=64)(self._contig)
 
     def _contig(self, contig: str) -> list[TrackLabels]:
