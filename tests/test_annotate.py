@@ -18,6 +18,7 @@ import numpy as np
 import pyBigWig
 import pytest
 from conftest import require_engine
+from tiny_checkpoints import write_hugging_face
 
 from segnt_tools.commands.main import run
 from segnt_tools.sequence.assembly import Assembly
@@ -309,6 +310,8 @@ def test_killed_at_any_moment_and_run_again(finished: Path, small: Path, tmp_pat
         (["--model", "no_such_model"], "no model named no_such_model"),
         (["--window", "1001"], "multiple of"),
         (["--elements", "introns"], "has no element introns"),
+        (["--element", "introns"], "no element introns"),
+        (["--element", "intron", "--elements", "exon"], "no element intron"),
         (["--device", "tpu"], "unknown device"),
         (["--device", "cuda:99"], "GPU"),
         (["--high", "0.3", "--low", "0.4"], "do not fit"),
@@ -325,6 +328,36 @@ def test_wrong_options_are_refused_before_the_work(
     assert message in error
     assert "predict" not in error
     assert "bases to annotate" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_is_checked_before_the_assembly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    checkpoint = write_hugging_face(tmp_path / "checkpoint")
+    command = ["annotate", str(DEMO), "--out", str(tmp_path / "out"), "--model", str(checkpoint)]
+    for options, message in ((["--window", "1001"], "multiple of"), (["--elements", "introns"], "no element introns")):
+        assert run([*command, *options]) == 2
+        assert message in capsys.readouterr().err
+    file = next(file for file in checkpoint.iterdir() if file.name != "config.json")
+    file.write_bytes(file.read_bytes()[:-5000])
+    assert run(command) == 2
+    error = capsys.readouterr().err
+    assert "checkpoint" in error
+    assert "bases to annotate" not in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_file_says_counts_not_its_name(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parameters = tmp_path / "p.json"
+    command = ["annotate", str(small), "--out", str(tmp_path / "out"), "--include", "short1000", "-q"]
+    command += ["--model", "plant_small", "--skip", "tracks"]
+    parameters.write_text(json.dumps({"min_intron": 30}))
+    assert run([*command, "--parameters", str(parameters), "--skip", "report"]) == 0
+    parameters.write_text(json.dumps({"min_intron": 31}))
+    assert run([*command, "--parameters", str(parameters), "--skip", "report"]) == 2
+    assert "parameters_sha256" in capsys.readouterr().err
+    parameters.rename(tmp_path / "q.json")
+    (tmp_path / "q.json").write_text(json.dumps({"min_intron": 30}))
+    assert run([*command, "--parameters", str(tmp_path / "q.json"), "--skip", "report"]) == 0
 
 
 @pytest.mark.parametrize("content", ["", ">a\nACGT\n>a\nAC\n", ">a\nMLEPPRT\n", "ACGT\n"])
@@ -336,4 +369,9 @@ def test_a_bad_assembly_is_refused_before_a_model_is_loaded(
     error = capsys.readouterr().err
     assert "a.fa" in error
     assert "segnt_tools 0" not in error
-    assert not (tmp_path / "out" / "annotate.json").exists()
+    assert not (tmp_path / "out").exists()
+    assert (
+        run(["annotate", str(DEMO), "--out", str(tmp_path / "out"), "--min-length", "1G"]) == 2
+    )  # nothing to go on with
+    assert "no contig is left" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -180,6 +180,19 @@ def test_assembly_numbers_come_from_the_contig_table(tmp_path: Path) -> None:
     assert values["gc"] == pytest.approx(0.36)
 
 
+def test_bases_of_regions_are_what_was_annotated(tmp_path: Path) -> None:
+    write_contigs(tmp_path, {"a": 5000, "b": 3000, "c": 2000}, skipped=["c"])
+    (tmp_path / "annotate.json").write_text(json.dumps({"preprocess": {"bases_used": 1500}}))
+    found = read_assembly(RunFolder.open(tmp_path, "run"), None)
+    assert found is not None
+    assert (found.bases_used, found.known_bases) == (1500, None)
+    (tmp_path / "annotate.json").write_text(json.dumps({"preprocess": {"bases_used": 8000}}))
+    found = read_assembly(RunFolder.open(tmp_path, "run"), None)
+    assert found is not None
+    assert found.bases_used == 8000
+    assert found.known_bases is not None
+
+
 def test_a_damaged_contig_table_becomes_a_note(tmp_path: Path) -> None:
     (tmp_path / "contigs.tsv").write_text("#contig\tlength\na\tmany\n")
     run = RunFolder.open(tmp_path, "run")

@@ -22,6 +22,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,14 +34,16 @@ from segnt_tools.commands.common import add_common_options, refuse_other_setting
 from segnt_tools.commands.predict import (
     PredictOptions,
     add_predict_options,
+    cards_of,
     check_options,
+    chosen_tracks,
     load,
     predict_shard,
     require_space,
     select,
 )
-from segnt_tools.commands.tracks import export_tracks
-from segnt_tools.errors import AssemblyError, UsageError
+from segnt_tools.commands.tracks import export_tracks, tracks_of_elements
+from segnt_tools.errors import AssemblyError, SegntError, UsageError
 from segnt_tools.files import atomic_path, output_folder, remove_leftovers
 from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.logs import logger
@@ -61,6 +64,8 @@ SETTINGS_FILE = "settings.json"
 SUMMARY_FILE = "annotate.json"
 REPORT_FILE = "report.html"
 STEPS = ("genes", "elements", "tracks", "report")
+# Options whose values are files, besides the assembly.
+FILE_OPTIONS = ("regions", "parameters")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,14 +132,15 @@ class _Annotation:
         values = vars(self.args)
         ignored = {
             *("run", "command", "assembly", "out", "quiet", "debug", "json", "threads", "batch_size"),
-            *("keep_intermediate", "action_function", "regions"),
+            *("keep_intermediate", "action_function", *FILE_OPTIONS),
         }
         settings: dict[str, Any] = {
             "assembly_sha256": _digest(self.args.assembly),
             "model_fingerprint": checkpoint_fingerprint(folder),
             "version": __version__,
-            "regions_sha256": None if self.args.regions is None else _digest(self.args.regions),
         }
+        for option in FILE_OPTIONS:  # what a file says counts, not its name
+            settings[f"{option}_sha256"] = None if values[option] is None else _digest(values[option])
         settings |= {key: value for key, value in values.items() if key not in ignored}
         return dict(json.loads(json.dumps(settings, default=str)))
 
@@ -163,12 +169,22 @@ class _Annotation:
 
     def carry_out(self) -> None:
         """Do what is not done yet."""
+        self._check_options()
+        settings = self.settings
+        if not self._step_report("preprocess").exists():
+            self._forget()
+        is_new = not self.folder.exists()
         output_folder(self.folder / INTERMEDIATE)
-        require_same_settings(self.folder / INTERMEDIATE / SETTINGS_FILE, self.settings, "results")
+        require_same_settings(self.folder / INTERMEDIATE / SETTINGS_FILE, settings, "results")
         for folder in (self.folder, self.prepared, self.shard_folder, self.folder / "tracks"):
             remove_leftovers(folder)
-        self._check_options()
-        self._step("preprocess", self._preprocess)
+        try:
+            self._step("preprocess", self._preprocess)
+        except SegntError:
+            self._forget()
+            if is_new:
+                self.folder.rmdir()
+            raise
         with Assembly.open(self.prepared) as assembly:
             if self.args.model == AUTO_MODEL:
                 self._step(
@@ -185,10 +201,21 @@ class _Annotation:
         self._step("report", self._report)
         self._clean_up()
 
+    def _forget(self) -> None:
+        """Remove what a run leaves that got no further than its assembly: the next one may have other options."""
+        shutil.rmtree(self.prepared, ignore_errors=True)
+        (self.folder / INTERMEDIATE / SETTINGS_FILE).unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or it holds files of somebody else
+            (self.folder / INTERMEDIATE).rmdir()
+
     def _check_options(self) -> None:
         """Refuse wrong options of every step before the first one begins."""
         args = self.args
-        check_options(PredictOptions.from_arguments(args))
+        options = PredictOptions.from_arguments(args)
+        check_options(options)
+        for card in cards_of(options.model):
+            tracks = [card.tracks[i] for i in chosen_tracks(card, options.elements)]
+            tracks_of_elements(tracks, args.element, Path(card.name))
         call_peaks.rule_with(PeakDefaults(), call_peaks.given_thresholds(args))
         call_genes.options_from(args).applied_to(GeneParameters())
 

@@ -123,15 +123,13 @@ def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> tuple
 def check_options(options: PredictOptions) -> None:
     """Refuse what cannot work before the assembly is read and a model is loaded.
 
-    A checkpoint in an official layout tells its tracks and windows only together with its weights, when it is loaded.
-
     Raises:
-        CheckpointError: there is no such model.
+        CheckpointError: there is no such model, or its checkpoint is incomplete or of an unknown kind.
         UsageError: the device, the windows or the elements are not there.
     """
     from segnt_tools.models.registry import choose_device
 
-    cards = _cards(options.model)
+    cards = cards_of(options.model)
     choose_device(options.device)
     for card in cards:
         _geometry(card, options)
@@ -139,12 +137,12 @@ def check_options(options: PredictOptions) -> None:
 
 
 def require_space(options: PredictOptions, bases: int, folder: Path) -> None:
-    """Stop before a model is loaded whose tracks of so many bases would not fit, where its card is known.
+    """Stop before a model is loaded whose tracks of so many bases would not fit.
 
     Raises:
         UsageError: too little space is free.
     """
-    tracks = max((len(chosen_tracks(card, options.elements)) for card in _cards(options.model)), default=0)
+    tracks = max((len(chosen_tracks(card, options.elements)) for card in cards_of(options.model)), default=0)
     require_free_space(folder, _tracks_bytes(bases, tracks, Encoding(options.track_dtype)))
 
 
@@ -153,14 +151,13 @@ def _tracks_bytes(bases: int, tracks: int, encoding: Encoding) -> int:
     return bases * tracks * encoding.dtype.itemsize // 2
 
 
-def _cards(model: str) -> list[Card]:
-    """The cards that can be read without weights: of a model, or of all that `auto` may choose."""
-    from segnt_tools.models.checkpoints.layouts import Layout, layout_of
+def cards_of(model: str) -> list[Card]:
+    """The card of a model, or of all that `auto` may choose; names and shapes of their tensors are checked."""
+    from segnt_tools.models.checkpoints import inspect_checkpoint
     from segnt_tools.models.registry import embedded_models, find_checkpoint
 
-    folders = list(embedded_models().values()) if model == AUTO_MODEL else [find_checkpoint(model)]
-    places = [layout_of(folder) for folder in folders]
-    return [Card.read(place) for layout, place in places if layout is Layout.OWN]
+    folders = embedded_models().values() if model == AUTO_MODEL else [find_checkpoint(model)]
+    return [inspect_checkpoint(folder) for folder in folders]
 
 
 def select(options: PredictOptions, assembly: Assembly) -> Selection:

@@ -28,6 +28,7 @@ class AssemblyNumbers:
         used: whether each contig was annotated.
         reasons: number of skipped contigs by reason.
         source: file the table was read from.
+        wanted: bases that were to be annotated, or None if unknown: fewer than the contigs have where --regions chose.
     """
 
     axis: Axis
@@ -37,6 +38,7 @@ class AssemblyNumbers:
     used: np.ndarray[tuple[int], np.dtype[np.bool_]]
     reasons: dict[str, int]
     source: str
+    wanted: int | None = None
 
     @property
     def contigs(self) -> int:
@@ -50,13 +52,20 @@ class AssemblyNumbers:
 
     @property
     def bases_used(self) -> int:
-        """Bases of the contigs that were annotated."""
+        """Bases that were annotated."""
+        return self._contig_bases if self.wanted is None else min(self.wanted, self._contig_bases)
+
+    @property
+    def _contig_bases(self) -> int:
+        """Bases of the contigs that were annotated, all or some of each."""
         return int(self.axis.lengths[self.used].sum())
 
     @property
     def known_bases(self) -> int | None:
-        """Bases other than N of the contigs that were annotated: those a model could say something about."""
-        return None if self.n is None else self.bases_used - int(self.n[self.used].sum())
+        """Bases other than N that were annotated, about which a model could say something; None if unknown."""
+        if self.n is None or self.bases_used < self._contig_bases:  # where in a contig its N lie is not in the table
+            return None
+        return self.bases_used - int(self.n[self.used].sum())
 
     @cached_property
     def descending(self) -> Integers:
@@ -91,7 +100,7 @@ class AssemblyNumbers:
             Measure("contigs", "Contigs", self.contigs),
             Measure("bases", "Bases", self.bases, Unit.BASES),
             Measure("contigs_used", "Contigs annotated", int(self.used.sum())),
-            Measure("bases_used_share", "Bases in annotated contigs", ratio(self.bases_used, self.bases), Unit.SHARE),
+            Measure("bases_used_share", "Bases annotated", ratio(self.bases_used, self.bases), Unit.SHARE),
             Measure("longest", "Longest contig", int(self.descending[0]), Unit.BASES),
             Measure("n50", "N50", n50, Unit.BASES),
             Measure("l50", "L50", l50),
@@ -113,7 +122,7 @@ def read_assembly(run: RunFolder, genome: dict[str, int] | None) -> AssemblyNumb
     table = run.file(CONTIGS)
     if table is not None:
         try:
-            return _from_table(table)
+            return _from_table(table, run.preprocess.get("bases_used"))
         except (OSError, ValueError, KeyError) as error:
             run.notes.append(f"{CONTIGS} cannot be read ({error}).")
     for lengths, source in (
@@ -128,7 +137,7 @@ def read_assembly(run: RunFolder, genome: dict[str, int] | None) -> AssemblyNumb
     return None
 
 
-def _from_table(table: Path) -> AssemblyNumbers:
+def _from_table(table: Path, wanted: object) -> AssemblyNumbers:
     with table.open(encoding="utf-8") as handle:
         names = handle.readline().rstrip("\n").lstrip("#").split("\t")
         columns = list(zip(*(line.rstrip("\n").split("\t") for line in handle), strict=True))
@@ -143,6 +152,7 @@ def _from_table(table: Path) -> AssemblyNumbers:
         used,
         dict(sorted(reasons.items())),
         table.name,
+        wanted if isinstance(wanted, int) else None,
     )
 
 
