@@ -106,6 +106,23 @@ def test_killed_run_resumes_and_one_shard_gives_what_many_give(finished: Run, ne
             assert text(resumed, f"{sample}/{name}") == text(finished, f"{sample}/{name}"), f"{sample}/{name}"
 
 
+def test_model_is_adapted_where_the_sheet_gives_trusted_genes(nextflow: Nextflow, tmp_path: Path):
+    files = PIPELINE / "assets/test"
+    genome, genes = files / "thaliana.fa.gz", files / "thaliana_reference.gff3.gz"
+    sheet = tmp_path / "samplesheet.csv"
+    sheet.write_text(
+        f"sample,fasta,model,adapt_fasta,adapt_annotation\nown,{genome},plant_small,{genome},{genes}\n",
+        encoding="utf-8",
+    )
+    arguments = ("-profile", "test", "--input", str(sheet), "--adapt_minutes", "0.1", "--shards", "1")
+    run = nextflow.run(tmp_path, *arguments)
+    assert run.status == 0, run.output
+    card = json.loads(text(run, "own/model/card.json"))
+    assert card["name"] == "own_adapted"
+    assert "own_adapted" in str(json.loads(text(run, "own/tracks.json"))["model"])
+    assert "\tCDS\t" in text(run, "own/genes.gff3")
+
+
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory):
     """Our Dockerfile, built on a local stand-in for its base, without PyTorch; and a PyTorch to mount."""

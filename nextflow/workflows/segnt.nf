@@ -1,8 +1,9 @@
 /*
- * The workflow: preprocess -> choose a model -> scatter shards -> predict -> gather groups -> call -> merge -> export, evaluate, report.
+ * The workflow: preprocess -> choose or adapt a model -> scatter shards -> predict -> gather groups -> call -> merge -> export, evaluate, report.
  * Channel wiring only; what a tool does is in its module, how it is called in conf/modules.config.
  */
 
+include { SEGNT_ADAPT      } from '../modules/local/segnt/adapt'
 include { SEGNT_PREPROCESS } from '../modules/local/segnt/preprocess'
 include { SEGNT_SELECT     } from '../modules/local/segnt/select'
 include { PREDICT_SHARDS   } from '../subworkflows/local/predict_shards'
@@ -10,20 +11,31 @@ include { CALL_FEATURES    } from '../subworkflows/local/call_features'
 include { SEGNT_TRACKS     } from '../modules/local/segnt/tracks'
 include { SEGNT_EVALUATE   } from '../modules/local/segnt/evaluate'
 include { SEGNT_REPORT     } from '../modules/local/segnt/report'
+include { adaptation       } from '../subworkflows/local/utils_segnt/models'
 include { bases_of         } from '../subworkflows/local/utils_segnt/shards'
 include { shard_rows       } from '../subworkflows/local/utils_segnt/shards'
 
 workflow SEGNT {
     take:
-    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference, regions] ]; a file that is not given is []
+    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference, regions, adapt_fasta, adapt_annotation] ]; a file that is not given is []
 
     main:
     SEGNT_PREPROCESS(samples.map { meta, files -> [meta, files.fasta, files.regions] })
 
+    given = samples.branch { _meta, files ->
+        adapted: files.adapt_fasta
+        ready: true
+    }
+    SEGNT_ADAPT(given.adapted.map { meta, files -> adaptation(meta, files) })
+    modelled = given.adapted
+        .join(SEGNT_ADAPT.out.model)
+        .map { meta, files, model -> [meta, files + [model: model, fingerprint: '']] }
+        .mix(given.ready)
+
     // From here on the meta map holds the number of bases, by which resources are asked for.
     checked = SEGNT_PREPROCESS.out.assembly
         .join(SEGNT_PREPROCESS.out.shards)
-        .join(samples)
+        .join(modelled)
         .map { meta, assembly, table, files -> [meta + [bases: bases_of(shard_rows(table))], assembly, table, files] }
         .branch { meta, _assembly, _table, files ->
             automatic: meta.model == 'auto' && !files.model

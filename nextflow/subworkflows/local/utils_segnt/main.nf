@@ -25,7 +25,7 @@ workflow PIPELINE_START {
     )
 
     emit:
-    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference, regions] ]
+    samples // channel: [ meta, [fasta, model, fingerprint, annotation, reference, regions, adapt_fasta, adapt_annotation] ]
 }
 
 workflow PIPELINE_COMPLETION {
@@ -60,7 +60,7 @@ def last_word(outdir) {
 
 // Columns of the samplesheet; the first two are required. assets/schema_input.json says the same to other programs.
 def sheet_columns() {
-    return ['sample', 'fasta', 'model', 'annotation', 'reference', 'regions', 'genetic_code']
+    return ['sample', 'fasta', 'model', 'annotation', 'reference', 'regions', 'genetic_code', 'adapt_fasta', 'adapt_annotation']
 }
 
 def required_columns() {
@@ -100,10 +100,15 @@ def read_samplesheet(sheet, default_model, models_dir, models) {
                     annotation: sheet_file(sheet, row, 'annotation', where, wrong),
                     reference: sheet_file(sheet, row, 'reference', where, wrong),
                     regions: sheet_file(sheet, row, 'regions', where, wrong),
+                    adapt_fasta: sheet_file(sheet, row, 'adapt_fasta', where, wrong),
+                    adapt_annotation: sheet_file(sheet, row, 'adapt_annotation', where, wrong),
                 ] + sheet_model(sheet, row.model ?: default_model, models_dir, models, where, wrong)
                 def code = row.genetic_code // empty: the one of the model's card
                 if (code && !(code in genetic_codes().collect { number -> "${number}".toString() })) {
                     wrong << "${where}: genetic_code '${code}' is not a number of NCBI's table of genetic codes"
+                }
+                if (!row.adapt_fasta != !row.adapt_annotation) {
+                    wrong << "${where}: adapt_fasta and adapt_annotation belong together, a genome and its trusted genes: give both or neither".toString()
                 }
                 problems.addAll(wrong)
                 if (!wrong) {
@@ -186,7 +191,8 @@ def sheet_file(sheet, row, column, where, problems) {
         }
         return []
     }
-    def endings = [fasta: 'fa|fasta|fna|fas|fsa|ffn', regions: 'bed'].get(column, 'gff|gff3|gtf')
+    def sequence = 'fa|fasta|fna|fas|fsa|ffn'
+    def endings = [fasta: sequence, adapt_fasta: sequence, regions: 'bed'].get(column, 'gff|gff3|gtf')
     if (!(text ==~ "(?i).*\\.(${endings})(\\.b?gz|\\.bz2|\\.xz)?")) {
         problems << "${where}: ${column} '${text}' does not end in ${endings.split(/\|/).collect { ending -> '.' + ending }.join(', ')} (or these with .gz)".toString()
         return []

@@ -49,3 +49,9 @@ def card_of(folder) {
     def card = file("${folder}/card.json")
     return card.exists() ? card.text.digest('SHA-256') : ''
 }
+
+// What SEGNT_ADAPT takes for a sample; `auto` leaves the choice of the model to start from to the recipe.
+def adaptation(meta, files) {
+    def base = files.model || meta.model == 'auto' ? '' : meta.model
+    return [meta, files.adapt_fasta, files.adapt_annotation, files.model, base, files.fingerprint]
+}
