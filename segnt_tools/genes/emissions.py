@@ -371,7 +371,7 @@ class EmissionBuilder:
         self._copy(codes[None], start - self._margin, lambda low, high: self._bases.codes(low, high)[None])
         region = np.empty((boundaries, self._columns), dtype=np.float32)
         region[end - start :] = 0  # no base lies right of the last boundary
-        sites = np.empty((boundaries, SITE_COLUMNS), dtype=np.float32)
+        sites = np.zeros((boundaries, SITE_COLUMNS), dtype=np.float32)  # written where the mask says so
         mask = np.empty(boundaries, dtype=np.uint32)
         size = min(_PART_BASES, end - start) + 2 * self._margin
         evidence = np.empty((self._plan.rows, size), dtype=np.float32)
