@@ -82,7 +82,8 @@ class ModelRecipe:
         tracks: outputs of a new head, by name; empty for the base's or the architecture's own.
         window: default window length of the checkpoint; 0 for the longest stage's.
         margin: bases given up at each end of a window when predicting.
-        codon_statistics: learn the codon statistics anew from the training part; otherwise the base's are kept.
+        codon_statistics: learn the codon statistics anew from the training part; otherwise the base's are kept
+            (without a base: none, and the network's input for them is 0).
         config: hyperparameters of the architecture that differ from its defaults.
     """
 

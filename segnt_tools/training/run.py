@@ -291,7 +291,7 @@ def embedded_network(recipe: Recipe, sources: Sequence[ClassSource], name: str) 
     network = codon_unet.build(card)
     if base_weights is not None:
         network.load_state_dict(base_weights)
-    if recipe.model.codon_statistics or base is None:
+    if recipe.model.codon_statistics:
         network.codon_table.copy_(learn_codon_table(sources))
     if recipe.model.train == "head":
         for parameter_name, parameter in network.named_parameters():
