@@ -16,35 +16,48 @@ The score of a CDS row is the probability that both its ends are right, that of 
 end is free), that of an mRNA that all its coding parts are right; that of a gene is the share of its coding bases that
 are expected to be right. They are as honest as the card's score_map, fitted on held-out genes, makes them.
 
-With --estimate-parameters instead of tracks, the numbers that depend on the organism (shortest intron, lengths, how
-often UTRs, GC-AG and AT-AC introns occur) are measured on an annotation and written to --out/gene-parameters.json, for
---parameters or for the card of a checkpoint:
+With --estimate-parameters the numbers that depend on the organism (shortest intron, lengths, how often UTRs, GC-AG and
+AT-AC introns occur) are measured on an annotation and written to --out/gene-parameters.json. With tracks files as well,
+temperature and bias of each track that the annotation speaks of are fitted on its labels, wherever the files hold
+something: best of sequence that the model has not learnt from. Give the file to --parameters, or copy its values into
+`genes` of a checkpoint's card.json, which makes them the model's own.
 
-  segnt call-genes --estimate-parameters annotation.gff3 --genome genome.fa --out DIR
+  segnt call-genes --estimate-parameters annotation.gff3 --genome genome.fa --out DIR [TRACKS.h5 ...]
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segnt_tools import __version__
 from segnt_tools.commands.common import add_common_options, positive_int, probability, write_report
+from segnt_tools.elements import Track, element
 from segnt_tools.errors import UsageError
-from segnt_tools.files import output_folder
+from segnt_tools.files import output_folder, write_text
 from segnt_tools.genes.parameters import GeneParameters
+from segnt_tools.genes.scores import IDENTITY
 from segnt_tools.gff.genemodel import Gene, Transcript
 from segnt_tools.gff.proving import prove
 from segnt_tools.gff.sequences import write_sequences
 from segnt_tools.gff.writing import number_genes, sort_genes, tool_pragmas, write_gff3, write_gtf
+from segnt_tools.labels.build import LabelInputs, build_labels
+from segnt_tools.labels.labelset import paint_labels
+from segnt_tools.labels.rules import LabelRules, SpliceSide, Whose
 from segnt_tools.logs import Progress, logger
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.tracks.file import TracksReader
 
+if TYPE_CHECKING:
+    from segnt_tools.genes.calibration import LabelCounts, TrackFit
+
+_LABELLED_BASES = 1 << 20  # whose labels and codes are held at once
 GFF3_FILE, GTF_FILE, REPORT_FILE, PARAMETERS_FILE = "genes.gff3", "genes.gtf", "call-genes.json", "gene-parameters.json"
 
 
@@ -135,9 +148,8 @@ def run(args: argparse.Namespace) -> int:
     """Call the genes, or estimate parameters."""
     options = options_from(args)
     if args.estimate_parameters is not None:
-        if args.tracks:
-            raise UsageError("--estimate-parameters takes no tracks files", hint="Leave one of the two out")
-        write_report(args.json, "call-genes", estimate(args.estimate_parameters, args.genome, args.out, options))
+        report = estimate(args.estimate_parameters, args.genome, args.out, options, args.tracks)
+        write_report(args.json, "call-genes", report)
         return 0
     if not args.tracks:
         raise UsageError("no tracks files given", hint="Give the files that segnt predict wrote")
@@ -191,20 +203,122 @@ def call_and_write(tracks: Sequence[Path], assembly: Assembly, folder: Path, opt
     return report
 
 
-def estimate(annotation: Path, genome: Path, folder: Path, options: GeneOptions) -> dict[str, Any]:
-    """Measure parameters on an annotation and write them to a folder."""
+def estimate(
+    annotation: Path, genome: Path, folder: Path, options: GeneOptions, tracks: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Measure parameters on an annotation, and on tracks if there are any, and write them to a folder.
+
+    Only what was measured or given on the command line is written, so that all else stays as a model's card has it.
+
+    Raises:
+        TracksError: the tracks do not belong to the assembly.
+        UsageError: the annotation has too few genes.
+    """
+    from segnt_tools.genes.calling import default_parameters
     from segnt_tools.genes.estimation import estimate_parameters
     from segnt_tools.gff.reading import read_genes
 
-    with Assembly.open(genome) as assembly:
-        genes = read_genes(annotation, assembly.lengths)
-        base = options.applied_to(GeneParameters())
-        estimated = estimate_parameters(genes, assembly, base)
+    with ExitStack() as stack:
+        assembly = stack.enter_context(Assembly.open(genome))
+        reader = stack.enter_context(TracksReader(list(tracks))) if tracks else None
+        if reader is not None:
+            reader.require_assembly(assembly.fingerprint, assembly.path)
+        defaults = GeneParameters() if reader is None else default_parameters(reader)
+        base = options.applied_to(defaults)
+        estimated = estimate_parameters(read_genes(annotation, assembly.lengths), assembly, base)
+        fits = _fit_tracks(annotation, assembly, reader, base) if reader is not None else {}
+    usual = defaults.as_dict()
+    values = {name: value for name, value in base.as_dict().items() if value != usual[name]} | estimated.values
+    if reader is not None:
+        values["calibration"] = {name: fit.pair for name, fit in fits.items() if fit is not None}
     output_folder(folder)
-    base.replaced(estimated.values).write(folder / PARAMETERS_FILE)
+    write_text(folder / PARAMETERS_FILE, json.dumps(values, indent=2) + "\n")
     for name, value in estimated.values.items():
         logger.info("%s = %s", name, value)
-    return {"genes": estimated.genes, "introns": estimated.introns, "parameters": estimated.values}
+    _tell_fits(fits)
+    return {
+        "genes": estimated.genes,
+        "introns": estimated.introns,
+        "parameters": values,
+        "tracks": {name: fit and asdict(fit) for name, fit in fits.items()},
+    }
+
+
+def _fit_tracks(
+    annotation: Path, assembly: Assembly, reader: TracksReader, parameters: GeneParameters
+) -> dict[str, TrackFit | None]:
+    """Fits of the tracks that the decoder reads; None where the annotation does not say enough.
+
+    Exons are those of all transcripts where the model tells lncRNA, of coding ones where it does not. Splice sites lie
+    on the side of the exon's border on which the parameters look for the model's marks; of both, on the one that fits
+    better.
+    """
+    from segnt_tools.genes.calibration import fit_track
+
+    tracks = [track for track in reader.tracks if track.trained and _is_decoded(track)]
+    lncrna = any(track.element == "lncRNA" for track in tracks)
+    whose = Whose.ALL if lncrna else Whose.CODING
+    sides = {track.name: _sides(track, parameters) for track in tracks}
+    counts = {
+        side: _label_counts(annotation, assembly, reader, tracks, LabelRules(splice_side=side, whose=whose))
+        for side in sorted({side for allowed in sides.values() for side in allowed})
+    }
+    fits: dict[str, TrackFit | None] = {}
+    for number, track in enumerate(tracks):
+        before = parameters.calibration.get(track.name, parameters.calibration.get(track.element, IDENTITY))
+        possible = [fit_track(counts[side].of(number), before) for side in sides[track.name]]
+        found = [fit for fit in possible if fit is not None]
+        fits[track.name] = min(found, key=lambda fit: fit.after, default=None)
+    return fits
+
+
+def _is_decoded(track: Track) -> bool:
+    return element(track.element).genic or track.element == "lncRNA"
+
+
+def _sides(track: Track, parameters: GeneParameters) -> list[SpliceSide]:
+    """The sides of the exon's border on which a track may mark splice sites; either will do for other tracks."""
+    places = {
+        "splice_donor": (parameters.donor_span, (SpliceSide.EXON, -1), (SpliceSide.INTRON, 0)),
+        "splice_acceptor": (parameters.acceptor_span, (SpliceSide.EXON, 0), (SpliceSide.INTRON, -1)),
+    }
+    if track.element not in places:
+        return [SpliceSide.INTRON]
+    (first, last), *marks = places[track.element]
+    return [side for side, place in marks if first <= place <= last]
+
+
+def _label_counts(
+    annotation: Path, assembly: Assembly, reader: TracksReader, tracks: Sequence[Track], rules: LabelRules
+) -> LabelCounts:
+    """Labels of an annotation against stored logits, wherever the tracks files hold something."""
+    from segnt_tools.genes.calibration import LabelCounts
+    from segnt_tools.genes.calling import FileTracks
+
+    labels, _ = build_labels(LabelInputs([annotation]), assembly, tracks, rules)
+    source = FileTracks(reader)
+    rows = [reader.index(track.name) for track in tracks]
+    counts = LabelCounts(len(tracks))
+    with Progress("labels", reader.bases) as progress:
+        for contig in reader.contigs:
+            on_contig = [labels.track(contig.name, track) for track in tracks]
+            for first, last in reader.covered(contig.name):
+                for start in range(first, last, _LABELLED_BASES):
+                    end = min(start + _LABELLED_BASES, last)
+                    codes = source.stored_codes(contig.name, start, end, rows)
+                    counts.add(codes, paint_labels(on_contig, start, end))
+                    progress.add(end - start)
+    return counts
+
+
+def _tell_fits(fits: Mapping[str, TrackFit | None]) -> None:
+    for name, fit in fits.items():
+        if fit is None:
+            logger.info("%s: not fitted, the annotation says too little of it or it says nothing", name)
+        else:
+            logger.info(
+                "%s: temperature %.4g, bias %.4g; log loss %.6f, was %.6f", name, *fit.pair, fit.after, fit.before
+            )
 
 
 def _report(genes: Sequence[Gene], bases: int) -> dict[str, Any]:

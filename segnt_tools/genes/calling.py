@@ -21,6 +21,7 @@ from segnt_tools.genes.models import Dropped, GeneBuilder
 from segnt_tools.genes.parameters import GeneParameters, parameters_of
 from segnt_tools.genes.states import StateMachine
 from segnt_tools.gff.genemodel import Gene
+from segnt_tools.quantisation import quantise
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.codes import N, runs
 from segnt_tools.tracks.file import Encoding, TracksReader
@@ -101,6 +102,12 @@ class FileTracks:
             else:
                 np.maximum(values, 1, out=inside)
         return result
+
+    def stored_codes(self, contig: str, start: int, end: int, rows: Sequence[int]) -> NDArray[np.uint8]:
+        """Codes of some tracks, whatever the files hold: logits are rounded; UNKNOWN_CODE where nothing is known."""
+        if self.is_coded:
+            return self.quantised(contig, start, end, rows)
+        return quantise(self.logits(contig, start, end)[list(rows)])
 
     def _held_within(self, contig: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         """What the files hold of a stretch."""

@@ -17,7 +17,6 @@ from typing import Any
 from Bio.Data import CodonTable
 
 from segnt_tools.errors import UsageError
-from segnt_tools.files import atomic_path
 from segnt_tools.genes.scores import SCORED_KINDS
 
 SHORTEST_EXON = 4  # a codon never reaches over two introns, and a CDS is past its first codon when it may end
@@ -69,7 +68,8 @@ class GeneParameters:
         acceptor_span: likewise for acceptors, relative to the first base of the exon that follows.
         start_span: likewise for starts, relative to the first base of the codon.
         stop_span: likewise for stops, relative to the first base of the codon.
-        calibration: per track name, `[temperature, bias]`: a logit x becomes (x - bias) / temperature.
+        calibration: per track name, `[temperature, bias]`: a logit x becomes (x - bias) / temperature. A name without
+            strand speaks for the tracks of both. See calibration.py.
     """
 
     genetic_code: int = 1
@@ -123,6 +123,11 @@ class GeneParameters:
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
         self._check_score_map()
+        for track, (temperature, bias) in self.calibration.items():
+            if not (temperature > 0 and math.isfinite(temperature) and math.isfinite(bias)):
+                raise UsageError(
+                    f"calibration of {track} is {temperature}, {bias}: the temperature must be above 0, both finite"
+                )
         if self.genetic_code not in CodonTable.unambiguous_dna_by_id:
             known = ", ".join(str(number) for number in sorted(CodonTable.unambiguous_dna_by_id))
             raise UsageError(f"there is no genetic code {self.genetic_code}", hint=f"NCBI's tables are {known}")
@@ -203,11 +208,6 @@ class GeneParameters:
     def as_dict(self) -> dict[str, Any]:
         """All values, ready for JSON and for a card's `genes`."""
         return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
-
-    def write(self, path: Path) -> None:
-        """Write all values as JSON, for `--parameters` or a card."""
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(self.as_dict(), indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path, base: GeneParameters | None = None) -> GeneParameters:

@@ -187,14 +187,14 @@ def _fitted(features: Judged) -> tuple[float, float] | None:
     target = features.right * high + (1 - features.right) * low
     clipped = np.clip(features.scores, _SUREST, 1 - _SUREST)
     design = np.column_stack([np.log(clipped) - np.log1p(-clipped), np.ones(size)])
-    slope, offset = _logistic(design, target, weights)
+    slope, offset = logistic(design, target, weights)
     if slope < 0:  # scores that say nothing get one value
         mean = float(np.average(target, weights=weights))
         slope, offset = 0.0, math.log(mean) - math.log1p(-mean)
     return round(slope, _DECIMALS), round(offset, _DECIMALS)
 
 
-def _logistic(
+def logistic(
     design: NDArray[np.float64], target: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> tuple[float, float]:
     """Coefficients of a logistic regression by Newton's method with steps halved until they help."""
