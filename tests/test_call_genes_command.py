@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -139,6 +142,56 @@ def test_parameters_are_estimated_and_used(prediction, tmp_path):
     assert call(prediction, tmp_path / "used", "--parameters", str(out / "gene-parameters.json")) == 0
     used = json.loads((tmp_path / "used" / "call-genes.json").read_text())["parameters"]
     assert used["min_intron"] == values["min_intron"]
+    # What was not measured is not written, so that a model's card keeps its say; what was asked for is.
+    assert "region_weight" not in values
+    assert "calibration" not in values
+    options = ["--set", "min_cds=99", "--genetic-code", "11"]
+    assert (
+        run(["call-genes", "--estimate-parameters", str(DEMO / "arabidopsis_chr1.gff3.gz"), *arguments, *options]) == 0
+    )
+    more = json.loads((out / "gene-parameters.json").read_text())
+    assert set(more) - set(values) == {"min_cds", "genetic_code"}
+    assert (more["min_cds"], more["genetic_code"]) == (99, 11)
+
+
+def test_sigterm_that_a_library_swallows_ends_as_143(prediction, tmp_path, capsys, monkeypatch):
+    def swallowing(args: argparse.Namespace) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+        except BaseException:
+            raise RuntimeError("no compiled object yet for <Library>") from None
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("segnt_tools.commands.call_genes.run", swallowing)
+    assert call(prediction, tmp_path / "out") == 143
+    assert "terminated" in (said := capsys.readouterr().err)
+    assert "bug" not in said
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("threads", "seconds"), [("1", 1.0), ("1", 4.0), ("2", 4.0)])
+def test_sigterm_while_the_kernels_compile_ends_as_143_at_once(prediction, tmp_path, threads, seconds):
+    fasta, folder = prediction
+    tracks = [str(folder / "0.h5"), str(folder / "1.h5")]
+    code = "from segnt_tools.commands.main import main; main()"
+    command = [sys.executable, "-c", code, "call-genes", *tracks, "--genome", str(fasta), "--threads", threads]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    with subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out")], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert "compiling" in process.stderr.readline()
+        time.sleep(seconds)
+        begun = time.monotonic()
+        process.terminate()
+        said = process.stderr.read()
+    assert process.returncode == 143, said
+    assert time.monotonic() - begun < 15  # compiling would take longer
+    assert "terminated" in said
+    assert "bug" not in said
+    assert not list((tmp_path / "out").iterdir())
 
 
 @pytest.mark.slow

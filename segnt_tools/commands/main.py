@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import FrameType, ModuleType
 from typing import NoReturn
@@ -46,9 +47,33 @@ class _Terminated(BaseException):
     """SIGTERM arrived: unwind, so that temporary files are removed."""
 
 
+class _Termination:
+    """Handles SIGTERM.
+
+    Attributes:
+        asked: the signal arrived. Kept, because a library may lose the exception on its way out and raise another that
+            says nothing (numba does while it compiles).
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
+        """Unwind."""
+        self.asked = True
+        raise _Terminated
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Entry point of the console script."""
-    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+    status = run(sys.argv[1:] if arguments is None else list(arguments))
+    if status in (INTERRUPTED, TERMINATED):
+        # All is unwound; Python would still wait for threads that cannot be stopped, such as one that compiles.
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def run(arguments: list[str]) -> int:
@@ -59,13 +84,14 @@ def run(arguments: list[str]) -> int:
     except SystemExit as stop:  # argparse's way out after --help, --version or a wrong option
         return int(stop.code or 0)
     set_up(args.quiet, args.debug)
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    termination = _Termination()
+    previous = signal.signal(signal.SIGTERM, termination)
     try:
         return int(args.run(args) or SUCCESS)
     except BaseException as error:
         if args.debug:
             raise
-        return _status_of(error)
+        return _status_of(_Terminated() if termination.asked else error)
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -92,10 +118,6 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _module(command: str) -> ModuleType:
     return import_module(f"segnt_tools.commands.{command.replace('-', '_')}")
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
 
 
 def _status_of(error: BaseException) -> int:

@@ -225,17 +225,20 @@ class GeneCaller:
                 if progress:
                     progress(contig.length)
             return
-        with ThreadPoolExecutor(threads) as blocks, ThreadPoolExecutor(threads) as pool:
+        blocks, pool = ThreadPoolExecutor(threads), ThreadPoolExecutor(threads)
+        try:
             waiting = [pool.submit(self.genes, contig, blocks, threads) for contig in contigs]
-            try:
-                for contig, future in zip(contigs, waiting, strict=True):
-                    yield future.result()
-                    if progress:
-                        progress(contig.length)
-            except BaseException:
-                for future in waiting:
-                    future.cancel()
-                raise
+            for contig, future in zip(contigs, waiting, strict=True):
+                yield future.result()
+                if progress:
+                    progress(contig.length)
+        except BaseException:
+            # Whoever ends the run early does not wait for contigs in the making, which may take minutes.
+            for executor in (pool, blocks):
+                executor.shutdown(wait=False, cancel_futures=True)
+            raise
+        for executor in (pool, blocks):
+            executor.shutdown()
 
     def _piece_genes(
         self,
