@@ -70,6 +70,8 @@ _PARTIAL = (0.2, 0.5)
 _AGREEMENT = (0.6, 0.2)
 # Of so many contigs or more, half of the bases should lie in contigs that hold some whole genes.
 _SCATTERED, _CONTIGUOUS = 20, 10_000
+# With fewer genes than this, most measures say little; but not on sequence that should hold so many, and not GC.
+_FEW_GENES, _FEW_EXPECTED, _ENOUGH_FOR_GC = 20, 10, 0.1
 # So many measures outside what is usual for the clade say that the model does not fit the assembly.
 _UNUSUAL = 3
 # Calls of regions (not of sites) whose median is shorter than this many bases are pieces of what they should be.
@@ -244,7 +246,8 @@ def _expectation_checks(run: Run, measures: Mapping[str, Measure]) -> Iterator[C
     expectations = run.folder.card.get("expectations")
     if not isinstance(expectations, dict):
         return
-    few = len(run.genes.genes) < 20 if run.genes else True
+    few = len(run.genes.genes) < _FEW_GENES if run.genes else True
+    megabases = float(measures["bases"].value or 0) / 1e6 if "bases" in measures else 0.0
     for key, value in expectations.items():
         limits, measure = usual_range(value), measures.get(key)
         if key not in _USUAL or limits is None or measure is None or not isinstance(measure.value, int | float):
@@ -254,12 +257,18 @@ def _expectation_checks(run: Run, measures: Mapping[str, Measure]) -> Iterator[C
         finding = f"{measure.text}; {usual}."
         if low <= measure.value <= high:
             yield Check(measure.label, Level.GOOD, finding)
-        elif few:
+        elif few and not _says_something(key, low, megabases):
             yield Check(measure.label, Level.UNKNOWN, f"{finding} With so few genes this says little.")
         else:
-            far = measure.value < low / 3 or measure.value > high * 3
+            # The choice of a model draws the line at half as well.
+            far = measure.value < low / 2 or measure.value > high * 3
             advice = _USUAL[key][0 if measure.value < low else 1]
             yield Check(measure.label, Level.BAD if far and key == "genes_per_mb" else Level.NOTICE, finding, advice)
+
+
+def _says_something(key: str, low: float, megabases: float) -> bool:
+    """Whether a measure can be judged on few genes: GC needs none, and few genes are few where many should be."""
+    return (key == "gc" and megabases >= _ENOUGH_FOR_GC) or (key == "genes_per_mb" and low * megabases >= _FEW_EXPECTED)
 
 
 def _clade_check(run: Run, checks: Sequence[Check]) -> Iterator[Check]:
