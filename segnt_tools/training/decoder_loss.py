@@ -25,6 +25,7 @@ from torch import Tensor
 
 from segnt_tools.compilation import compiled
 from segnt_tools.genes.parameters import GeneParameters
+from segnt_tools.genes.states import NEVER, StateMachine
 from segnt_tools.models.codon_unet import TRACKS, Region
 from segnt_tools.sequence.codes import encode
 
@@ -93,32 +94,29 @@ def _machine(p: GeneParameters) -> _Machine:
 
 def _moves(residue: int, p: GeneParameters) -> list[tuple[int, int, int, int, float]]:
     """All transitions at boundaries of a residue modulo 3."""
+    costs = StateMachine(p).tables
     moves: list[tuple[int, int, int, int, float]] = [(0, 0, _ALWAYS, _ALWAYS, 0.0)]
     for strand in (0, 1):
         base, first_site = strand * _STATES_PER_STRAND, strand * len(_Site)
         left, right, left_intron, right_intron, cds, intron = (base + state for state in _State)
         opened, closed, entered, leaving = (first_site + site for site in _Site)
-        five, three = p.transcription_start, p.transcription_end
-        outer_left, outer_right = (five, three) if strand == 0 else (three, five)
-        bare_left, bare_right = (p.no_5utr, p.no_3utr) if strand == 0 else (p.no_3utr, p.no_5utr)
         coding = cds + residue  # a codon's leftmost base lies at this boundary, or three bases before it
         for state in range(base + 1, base + 1 + _STATES_PER_STRAND):
             moves.append((state, state, _WITHIN[strand] if state == coding else _ALWAYS, _ALWAYS, 0.0))
-        moves.append((0, coding, entered, _ALWAYS, p.gene + (bare_left if p.utr else 0.0)))
-        moves.append((coding, 0, leaving, _ALWAYS, bare_right if p.utr else 0.0))
-        if p.utr:
-            moves += [
-                (0, left, _ALWAYS, _ALWAYS, p.gene + outer_left),
-                (right, 0, _ALWAYS, _ALWAYS, outer_right),
-                (left, coding, entered, _ALWAYS, 0.0),
-                (left_intron, coding, closed, entered, 0.0),
-                (coding, right, leaving, _ALWAYS, 0.0),
-                (coding, right_intron, leaving, opened, p.utr_intron),
-                (left, left_intron, opened, _ALWAYS, p.utr_intron),
-                (right, right_intron, opened, _ALWAYS, p.utr_intron),
-                (left_intron, left, closed, _ALWAYS, 0.0),
-                (right_intron, right, closed, _ALWAYS, 0.0),
-            ]
+        moves += [
+            (0, coding, entered, _ALWAYS, float(costs.enter_cds[strand])),
+            (coding, 0, leaving, _ALWAYS, float(costs.leave_cds[strand])),
+            (0, left, _ALWAYS, _ALWAYS, float(costs.enter_left[strand])),  # minus infinity without UTR states
+            (right, 0, _ALWAYS, _ALWAYS, float(costs.leave_right[strand])),
+            (left, coding, entered, _ALWAYS, 0.0),
+            (left_intron, coding, closed, entered, 0.0),
+            (coding, right, leaving, _ALWAYS, 0.0 if p.utr else NEVER),
+            (coding, right_intron, leaving, opened, costs.utr_intron),
+            (left, left_intron, opened, _ALWAYS, costs.utr_intron),
+            (right, right_intron, opened, _ALWAYS, costs.utr_intron),
+            (left_intron, left, closed, _ALWAYS, 0.0),
+            (right_intron, right, closed, _ALWAYS, 0.0),
+        ]
         for frame in range(3):
             phase = (residue - frame) % 3
             moves.append((cds + frame, intron + phase, opened, _ALWAYS, 0.0))
