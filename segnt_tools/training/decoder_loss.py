@@ -94,7 +94,7 @@ def _machine(p: GeneParameters) -> _Machine:
 
 def _moves(residue: int, p: GeneParameters) -> list[tuple[int, int, int, int, float]]:
     """All transitions at boundaries of a residue modulo 3."""
-    costs = StateMachine(p).tables
+    costs, in_utr = StateMachine(p).tables, 0.0 if p.utr else NEVER
     moves: list[tuple[int, int, int, int, float]] = [(0, 0, _ALWAYS, _ALWAYS, 0.0)]
     for strand in (0, 1):
         base, first_site = strand * _STATES_PER_STRAND, strand * len(_Site)
@@ -106,16 +106,16 @@ def _moves(residue: int, p: GeneParameters) -> list[tuple[int, int, int, int, fl
         moves += [
             (0, coding, entered, _ALWAYS, float(costs.enter_cds[strand])),
             (coding, 0, leaving, _ALWAYS, float(costs.leave_cds[strand])),
-            (0, left, _ALWAYS, _ALWAYS, float(costs.enter_left[strand])),  # minus infinity without UTR states
+            (0, left, _ALWAYS, _ALWAYS, float(costs.enter_left[strand])),
             (right, 0, _ALWAYS, _ALWAYS, float(costs.leave_right[strand])),
-            (left, coding, entered, _ALWAYS, 0.0),
-            (left_intron, coding, closed, entered, 0.0),
-            (coding, right, leaving, _ALWAYS, 0.0 if p.utr else NEVER),
+            (left, coding, entered, _ALWAYS, in_utr),
+            (left_intron, coding, closed, entered, in_utr),
+            (coding, right, leaving, _ALWAYS, in_utr),
             (coding, right_intron, leaving, opened, costs.utr_intron),
             (left, left_intron, opened, _ALWAYS, costs.utr_intron),
             (right, right_intron, opened, _ALWAYS, costs.utr_intron),
-            (left_intron, left, closed, _ALWAYS, 0.0),
-            (right_intron, right, closed, _ALWAYS, 0.0),
+            (left_intron, left, closed, _ALWAYS, in_utr),
+            (right_intron, right, closed, _ALWAYS, in_utr),
         ]
         for frame in range(3):
             phase = (residue - frame) % 3
