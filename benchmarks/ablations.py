@@ -26,6 +26,8 @@ VARIANTS: Mapping[str, tuple[str, ...]] = {
     "neither": ("model.codon_statistics=false", "model.config.stop_distance_limit=1"),
     "adamw": ('optimiser.name="adamw"', "optimiser.rate=1.5e-3"),
     "one_strand": ("augment.reverse_complement=false",),
+    "no_attention": ("model.config.attention_after=[]",),
+    "narrow_at_3_bp": ("model.config.channels=[36, 144, 216]",),
     "short_windows": ("stage.0.window=9216", "stage.0.batch=4"),
     "boundary_weight_1": ("loss.boundary_weight=1.0",),
     "through_decoder": ("loss.decoder_weight=40",),

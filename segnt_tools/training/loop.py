@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import math
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.distributed
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 from torch import Tensor, nn
@@ -353,6 +355,20 @@ def make_fabric(device: str, precision: str) -> Fabric:
         )
         fabric.launch()
     return fabric
+
+
+def part_processes(fabric: Fabric) -> None:
+    """Wait until every process of a run is done, and close the connections between them.
+
+    A process that ends with open connections is now and then aborted by them, and torchrun then calls the whole run
+    failed. Call it when the trainer is gone: its gradient reducer would close them with Python's lock held, which the
+    connections' own thread may be waiting for. After an error it is of no use: the other processes may never come.
+    """
+    if fabric.world_size == 1:
+        return
+    gc.collect()
+    fabric.barrier()
+    torch.distributed.destroy_process_group()
 
 
 # torch 2.13 renamed the option.

@@ -47,7 +47,7 @@ from segnt_tools.training.class_task import (
     learn_codon_table,
     load_source,
 )
-from segnt_tools.training.loop import Outcome, Position, Task, Trainer, make_fabric
+from segnt_tools.training.loop import Outcome, Position, Task, Trainer, make_fabric, part_processes
 from segnt_tools.training.recipe import Recipe
 from segnt_tools.training.regions import split
 from segnt_tools.training.sureness import Sureness
@@ -107,11 +107,12 @@ def train(recipe: Recipe, options: RunOptions) -> Outcome:
             written = stage_card(written, recipe, recipe.stage[position.stage])
         write_checkpoint(folder, written, _stored(weights, card.architecture))
 
+    if fabric.is_global_zero:
+        logger.info(describe(fabric, recipe, task.network))
     with contextlib.closing(task):
-        trainer = Trainer(fabric, recipe, task, runs, minutes=options.minutes, publish=publish)
-        if fabric.is_global_zero:
-            logger.info(describe(fabric, recipe, task.network))
-        outcome = trainer.run()
+        # No name for the trainer: what it holds must be gone before the processes part.
+        outcome = Trainer(fabric, recipe, task, runs, minutes=options.minutes, publish=publish).run()
+        part_processes(fabric)
     if fabric.is_global_zero:
         publish(outcome.weights, outcome.position, outcome.validation)
         logger.info(f"{outcome.stopped}; checkpoint in {folder}")
