@@ -233,7 +233,7 @@ class CardRecipe:
     summary: str = ""
     clade: str = ""
     licence: str = "MIT"
-    citation: str = "segnt_tools"
+    citation: str = "segnt_tools developers: segnt_tools, annotation of genomes at single-nucleotide resolution"
     not_for: str = ""
     expectations: Mapping[str, Any] = field(default_factory=dict)
 
