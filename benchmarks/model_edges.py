@@ -5,10 +5,11 @@ seen near the middle of some window; the probability of a base at distance d fro
 of the window in which the base lies nearest to the middle. The margin of the card should be where the curve has become
 flat.
 
-N: at random places one base is hidden the way segnt predict hides it from models that cannot take N (it becomes A), and
-the probabilities of its neighbours are compared with those of the true sequence.
+N: at random places a base (or a run, --run) is hidden the way segnt predict hides it: it becomes N for models that take
+N, else A. The probabilities of its neighbours are compared with those of the true sequence, in the window in whose
+middle it lies.
 
-    python benchmarks/model_edges.py FASTA --model NAME|FOLDER --bases 300000 [--window BP] [--json OUT]
+    python benchmarks/model_edges.py FASTA --model NAME|FOLDER [--region CONTIG:FROM-TO] [--window BP] [--json OUT]
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from numpy.typing import NDArray
 from segnt_tools.models.registry import LoadedModel, load_model
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import N
+from segnt_tools.training.regions import Stretch, parse_region
 
+DEFAULT_BASES = 300_000
 EDGE_BINS = (0, 6, 24, 48, 96, 192, 384, 768, 1536, 3072, 6144, 12_288)
 N_BINS = (1, 2, 4, 7, 13, 25, 49, 97, 139, 193, 385, 1537, 6145)
 Values = NDArray[np.float32]
@@ -56,12 +59,13 @@ class Bin:
 def main() -> None:
     """Measure and print both curves."""
     options = _options()
+    torch.set_num_threads(options.threads)
     loaded = load_model(options.model, options.device, options.precision)
     geometry = loaded.card.geometry
     length = options.window or geometry.length
     with Assembly.open(options.fasta) as assembly:
-        contig = assembly.contigs[0]
-        codes = assembly.codes(contig.name, 0, min(contig.length, max(options.bases, 2 * length)))
+        region = _region(options.region, assembly)
+        codes = assembly.codes(region.contig, region.start, region.end)
     step = max(geometry.multiple, length // 3 // geometry.multiple * geometry.multiple)
     starts = range(0, codes.size - length + 1, step)
     if len(starts) < 3:
@@ -69,11 +73,13 @@ def main() -> None:
     windows = [_probabilities(loaded, codes[start : start + length]) for start in starts]
     first, _ = geometry.valid(length)
     edges = _edge_bins(loaded, codes, [start + first for start in starts], windows)
-    effects = _n_bins(loaded, codes[:length], windows[0], options.places, options.seed)
+    effects = _n_bins(loaded, codes, starts, windows, options)
+    sys.stdout.write(f"# {loaded.card.name}, {region}, windows of {length} bp, {loaded.precision}\n")
     _print("distance to the window's end", edges)
-    _print("distance to a hidden base", effects)
+    _print("distance to the hidden base" if options.run == 1 else f"distance to {options.run} hidden bases", effects)
     if options.json:
-        values = {"model": loaded.card.name, "window": length, "bases": int(codes.size), "places": options.places}
+        values = {"model": loaded.card.name, "region": str(region), "window": length}
+        values |= {"places": options.places, "run": options.run}
         curves = {"edges": [asdict(b) for b in edges], "hidden_base": [asdict(b) for b in effects]}
         options.json.write_text(json.dumps({**values, **curves}, indent=2) + "\n")
 
@@ -82,14 +88,23 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fasta", type=Path)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--bases", type=int, default=300_000, help="bases of the first contig to use")
+    parser.add_argument("--region", help="contig or contig:from-to, 1-based (default: first 300,000 bp of the first)")
     parser.add_argument("--window", type=int, help="window length (default: the card's)")
-    parser.add_argument("--places", type=int, default=20, help="places at which a base is hidden")
+    parser.add_argument("--places", type=int, default=20, help="places at which bases are hidden")
+    parser.add_argument("--run", type=int, default=1, help="bases hidden at a place")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
+
+
+def _region(text: str | None, assembly: Assembly) -> Stretch:
+    if text is None:
+        contig = assembly.contigs[0]
+        return Stretch(contig.name, 0, min(contig.length, DEFAULT_BASES))
+    return parse_region(text, assembly.lengths)
 
 
 def _probabilities(loaded: LoadedModel, codes: NDArray[np.uint8]) -> Values:
@@ -120,22 +135,50 @@ def _edge_bins(loaded: LoadedModel, codes: NDArray[np.uint8], starts: list[int],
         judged = (best[covered] >= length // 4) & (best[covered] > distance) & (codes[covered] != N)
         differences.append(np.abs(values - reference[covered])[judged])
         distances.append(distance[judged])
-    return _binned(loaded, np.concatenate(differences), np.concatenate(distances), EDGE_BINS)
+    borders = tuple(sorted({*EDGE_BINS, loaded.card.geometry.margin}))
+    return _binned(loaded, np.concatenate(differences), np.concatenate(distances), borders)
 
 
-def _n_bins(loaded: LoadedModel, codes: NDArray[np.uint8], before: Values, places: int, seed: int) -> list[Bin]:
-    """Differences that one hidden base makes, by distance to it."""
-    random = np.random.default_rng(seed)
-    first, end = loaded.card.geometry.valid(codes.size)
-    possible = np.flatnonzero((codes != N) & (codes != 0))
-    possible = possible[(possible >= first) & (possible < end)]
+def _n_bins(
+    loaded: LoadedModel,
+    codes: NDArray[np.uint8],
+    starts: range,
+    windows: list[Values],
+    options: argparse.Namespace,
+) -> list[Bin]:
+    """Differences that hidden bases make, by distance to the nearest of them."""
+    random = np.random.default_rng(options.seed)
+    length, run = options.window or loaded.card.geometry.length, options.run
+    first, end = loaded.card.geometry.valid(length)
     differences, distances = [], []
-    for place in random.choice(possible, min(places, possible.size), replace=False):
-        hidden = codes.copy()
-        hidden[place] = N if loaded.card.allows_n else 0
-        differences.append(np.abs(_probabilities(loaded, hidden) - before))
-        distances.append(np.abs(np.arange(first, end) - place))
+    for place in _places(loaded, codes, starts, length, run, random)[: options.places]:
+        middle = place + run // 2 - length // 2
+        nearest = int(np.clip(round((middle - starts[0]) / starts.step), 0, len(starts) - 1))
+        start = starts[nearest]
+        hidden = codes[start : start + length].copy()
+        hidden[place - start : place - start + run] = N if loaded.card.allows_n else 0
+        differences.append(np.abs(_probabilities(loaded, hidden) - windows[nearest]))
+        bases = np.arange(start + first, start + end)
+        distances.append(np.maximum(np.maximum(place - bases, bases - (place + run - 1)), 0))
     return _binned(loaded, np.concatenate(differences), np.concatenate(distances), N_BINS)
+
+
+def _places(
+    loaded: LoadedModel,
+    codes: NDArray[np.uint8],
+    starts: range,
+    length: int,
+    run: int,
+    random: np.random.Generator,
+) -> NDArray[np.int64]:
+    """First bases of runs to hide, shuffled: without N, in the middle of some window, and such that hiding tells."""
+    free = np.lib.stride_tricks.sliding_window_view(codes != N, run).all(axis=1)
+    if not loaded.card.allows_n:
+        free &= codes[: free.size] != 0  # A is what such a model sees instead
+    possible = np.flatnonzero(free)
+    possible = possible[(possible >= starts[0] + length // 3) & (possible < starts[-1] + 2 * length // 3 - run)]
+    shuffled: NDArray[np.int64] = random.permutation(possible)
+    return shuffled
 
 
 def _binned(

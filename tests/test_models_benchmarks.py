@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +71,34 @@ def test_model_speed(script, monkeypatch, tmp_path, capsys):
     assert [line.split(",")[0] for line in printed[1:3]] == ["# product 41 x 32 x 96 alone"] * 2
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is:DeprecationWarning")  # by torch.compile itself
+@pytest.mark.parametrize("script", ["model_speed"], indirect=True)
+def test_model_speed_of_what_is_compiled(script, monkeypatch, tmp_path):
+    """A compiled line comes before ours of the same precision, and computes the same."""
+    small = dataclasses.replace(TINY, encoder=dataclasses.replace(TINY.encoder, layers=1))
+    monkeypatch.setitem(script.CONFIGS, "segment_nt", small)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    kept = {}
+    measured = script._measured
+
+    def remembered(what, *others):
+        line, kept[what] = measured(what, *others)
+        return line, kept[what]
+
+    monkeypatch.setattr(script, "_measured", remembered)
+    report = tmp_path / "speed.json"
+    arguments = ["model_speed", "--lengths", "240", "--precisions", "float32", "--threads", "1", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--repeats", "1", "--compile", "--json", str(report)])
+    script.main()
+    lines = json.loads(report.read_text())["lines"]
+    assert [line["what"] for line in lines] == ["plain eager", "segnt_tools compiled", "segnt_tools"]
+    assert all(line["kb_per_s"] > 0 and line["times_plain"] is not None for line in lines[1:])
+    compiled, eager = kept["segnt_tools compiled"], kept["segnt_tools"]
+    assert float((compiled - eager).abs().max()) <= 1e-4 * float(eager.abs().max())
+
+
 @pytest.mark.parametrize("script", ["model_speed"], indirect=True)
 def test_speed_of_the_embedded_network(script, monkeypatch, tmp_path):
     report = tmp_path / "speed.json"
@@ -103,9 +135,9 @@ def test_model_edges(script, monkeypatch, tmp_path):
         str(folder),
         "--window",
         "960",
-        "--bases",
-        "6000",
         "--places",
+        "3",
+        "--run",
         "3",
     ]
     monkeypatch.setattr(sys, "argv", [*arguments, "--device", "cpu", "--precision", "float32", "--json", str(report)])
@@ -115,3 +147,15 @@ def test_model_edges(script, monkeypatch, tmp_path):
     # The U-Net of a network with a small encoder changes most near an end and near the hidden base.
     assert values["edges"][0]["mean"] > values["edges"][-1]["mean"]
     assert values["hidden_base"][0]["mean"] > values["hidden_base"][-1]["mean"]
+    assert (values["region"], values["run"]) == ("a:1-6000", 3)
+
+
+@pytest.mark.parametrize("script", ["model_edges"], indirect=True)
+def test_places_that_are_hidden(script):
+    """No N is hidden, no A from a model that sees A instead, and nothing near the ends of the sequence."""
+    codes = np.array([4] * 10 + [0] * 10 + [1] * 10, np.uint8)
+    random = np.random.default_rng(1)
+    for allows_n, wanted in ((True, range(10, 24)), (False, range(20, 24))):
+        loaded = SimpleNamespace(card=SimpleNamespace(allows_n=allows_n))
+        places = script._places(loaded, codes, range(0, 16, 5), 15, 2, random)
+        assert sorted(places) == [place for place in wanted if 5 <= place < 23]
