@@ -28,6 +28,8 @@ DEMO = ROOT / "segnt_tools" / "data" / "demo"
 BASES = 45_000
 SECOND = 60_000  # where the second contig begins in the demo assembly; frames stay as they are
 
+CARD = {"licence": "none", "citation": "A paper"}
+
 
 @pytest.fixture(scope="module")
 def prediction(tmp_path_factory) -> tuple[Path, Path]:
@@ -46,7 +48,7 @@ def prediction(tmp_path_factory) -> tuple[Path, Path]:
         transcripts = [transcript for gene in genes if (transcript := longest(gene)) is not None]
         drawn = module.DrawnTracks("stranded", {name: transcripts}, assembly.lengths, 0.0)
     with Assembly.open(fasta) as assembly:
-        header = TracksHeader(drawn.tracks, Encoding.LOGIT8, assembly.fingerprint, "drawn", "f", {"licence": "none"})
+        header = TracksHeader(drawn.tracks, Encoding.LOGIT8, assembly.fingerprint, "drawn", "f", CARD)
         border = 20_001
         rest = [Piece(name, border, BASES), Piece("tiny", 0, 5), Piece("second", 0, BASES)]
         shards = ([Piece(name, 0, border)], rest)
@@ -71,6 +73,9 @@ def test_all_outputs(prediction, tmp_path):
     genes = read_genes(tmp_path / "out" / "genes.gff3")
     assert len(genes) >= 8
     assert [gene.id for gene in genes] == [f"AT_{number:06d}" for number in range(1, len(genes) + 1)]
+    for name in ("genes.gff3", "genes.gtf"):
+        head = [line for line in (tmp_path / "out" / name).read_text().splitlines() if line.startswith("#!model")]
+        assert head == ["#!model drawn", "#!model-licence none", "#!model-citation A paper"]
     assert all(0 <= gene.score <= 1 for gene in genes)
     report = json.loads((tmp_path / "r.json").read_text())
     assert report == json.loads((tmp_path / "out" / "call-genes.json").read_text())

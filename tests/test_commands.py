@@ -57,6 +57,8 @@ def test_tools_without_a_model_do_not_wait_for_torch(command: str) -> None:
         (["preprocess", "a.fa", "--out", "o", "--shard-size", "ten"], "not a number of bases"),
         (["call-peaks", "t.h5", "--out", "o", "--high", "2"], "not between 0 and 1"),
         (["predict", "a.fa", "--out", "o", "--precision", "int4"], "invalid choice"),
+        (["predict", "a.fa", "--out", "o", "--overlap", "-1"], "not a number of bases"),
+        (["predict", "a.fa", "--out", "o", "--window", "0"], "not a number of bases"),
     ],
 )
 def test_a_wrong_command_line_gets_two_lines_and_status_2(
@@ -165,6 +167,7 @@ def test_predict_refuses_before_a_model_is_loaded(
 
 def test_numbers_as_people_write_them() -> None:
     assert [common.bases(text) for text in ("50000", "50k", "1.5M", "3G")] == [50_000, 50_000, 1_500_000, 3 * 10**9]
+    assert [common.bases_or_zero(text) for text in ("0", "0k", "2k")] == [0, 0, 2000]
 
 
 def test_processors_of_a_cpuset_are_respected() -> None:

@@ -69,17 +69,18 @@ def read_back(tmp_path, text, name="back.gff3"):
 
 def test_the_whole_file_of_one_gene():
     scored = dataclasses.replace(gene(exon_scores=(0.5, 0.25), score=0.123456), score=0.9)
-    lines = text_of([scored], pragmas=tool_pragmas("1.0", "tiny", "MIT")).splitlines()
-    assert lines[:6] == [
+    lines = text_of([scored], pragmas=tool_pragmas("1.0", "tiny", "MIT", "Somebody.\nA model.")).splitlines()
+    assert lines[:7] == [
         "##gff-version 3",
         "#!gff-spec-version 1.26",
         "#!annotation-source segnt_tools 1.0",
         "#!model tiny",
         "#!model-licence MIT",
+        "#!model-citation Somebody. A model.",
         "##sequence-region ctg 1 200",
     ]
-    assert lines[6] == "##sequence-region b%20c|d%25%3B 1 100"
-    assert [line.split("\t")[2:8] for line in lines[7:-1]] == [
+    assert lines[7] == "##sequence-region b%20c|d%25%3B 1 100"
+    assert [line.split("\t")[2:8] for line in lines[8:-1]] == [
         ["gene", "11", "60", "0.900", "+", "."],
         ["mRNA", "11", "60", "0.123", "+", "."],
         ["exon", "11", "25", "0.500", "+", "."],
@@ -197,7 +198,14 @@ def test_gtf_keeps_the_stop_codon_out_and_reading_joins_it(tmp_path, strand):
     assert sum(end - begin for begin, end in body) == 9
     assert sum(end - begin for begin, end in start) == sum(end - begin for begin, end in stop) == 3
     assert len(stop) == 2
-    write_gtf(tmp_path / "a.gtf", [made], LENGTHS)
+    write_gtf(tmp_path / "a.gtf", [made], LENGTHS, pragmas=tool_pragmas("1.0", "tiny", "MIT", "A paper"))
+    head = [line for line in (tmp_path / "a.gtf").read_text().splitlines() if line.startswith("#")]
+    assert head == [
+        "#!annotation-source segnt_tools 1.0",
+        "#!model tiny",
+        "#!model-licence MIT",
+        "#!model-citation A paper",
+    ]
     (back,) = read_genes(tmp_path / "a.gtf", LENGTHS)
     assert (back.id, back.transcripts[0].cds, back.transcripts[0].exons) == (
         "g1",

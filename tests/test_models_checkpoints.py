@@ -70,7 +70,7 @@ def test_all_layouts_give_the_same_model(hugging_face, jax, tmp_path):
     write_checkpoint(tmp_path / "own", card, tensors)
     assert torch.equal(_logits(tmp_path / "own"), wanted)
     for folder in (hugging_face, jax, tmp_path / "own"):
-        assert inspect_checkpoint(folder) == open_checkpoint(folder)[0]
+        assert inspect_checkpoint(folder).card == open_checkpoint(folder)[0]
 
 
 def test_the_folder_of_the_jax_files_itself_will_do(jax):
@@ -83,7 +83,7 @@ def test_torch_archive(hugging_face):
     torch.save(tensors, hugging_face / "pytorch_model.bin")
     (hugging_face / "model.safetensors").unlink()
     assert torch.equal(_logits(hugging_face), wanted)
-    assert inspect_checkpoint(hugging_face) == open_checkpoint(hugging_face)[0]
+    assert inspect_checkpoint(hugging_face).card == open_checkpoint(hugging_face)[0]
 
 
 @pytest.mark.parametrize("suffix", ["safetensors", "bin"])
@@ -102,11 +102,46 @@ def test_shards(hugging_face, suffix):
             safetensors.torch.save_file(part, hugging_face / file)
     (hugging_face / f"{stem}.{suffix}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
     assert torch.equal(_logits(hugging_face), wanted)
-    assert inspect_checkpoint(hugging_face) == open_checkpoint(hugging_face)[0]
+    assert inspect_checkpoint(hugging_face).card == open_checkpoint(hugging_face)[0]
     (hugging_face / where[names[0]]).unlink()
     for read in (open_checkpoint, inspect_checkpoint):
         with pytest.raises(CheckpointError, match="is missing"):
             read(hugging_face)
+
+
+def _with_v1_tokens(tensors: dict[str, torch.Tensor]) -> None:
+    """The same vectors in the order of NT-v1's tokens, where `<eos>` and `<bos>` come last and have no row."""
+    name = "esm.embeddings.word_embeddings.weight"
+    tensors[name] = torch.cat([tensors[name][:4], tensors[name][6:]])
+
+
+def test_the_token_order_of_nt_v1(hugging_face):
+    wanted = _logits(hugging_face)
+    _rewrite(hugging_face, _with_v1_tokens)
+    assert open_checkpoint(hugging_face)[0].config["encoder"]["vocabulary"] == 4105
+    assert torch.equal(_logits(hugging_face), wanted)
+
+
+@pytest.mark.parametrize("rows", [4096, 4106, 4108])
+def test_a_vocabulary_of_unknown_order_is_refused(hugging_face, rows):
+    def change(tensors):
+        tensors["esm.embeddings.word_embeddings.weight"] = torch.zeros(rows, tiny_checkpoints.WIDTH)
+
+    _rewrite(hugging_face, change)
+    for read in (open_checkpoint, inspect_checkpoint):
+        with pytest.raises(CheckpointError, match=rf"hf: .*{rows} rows.*4107 rows \(NT-v2\) or 4105"):
+            read(hugging_face)
+
+
+@pytest.mark.parametrize("layout", ["hugging-face", "jax", "own"])
+def test_an_inspection_gives_the_weights_of_the_checkpoint(tmp_path, layout):
+    folder = tiny_checkpoints.WRITERS[layout](tmp_path / "checkpoint")
+    inspection = inspect_checkpoint(folder)
+    wanted = open_checkpoint(folder)[1]
+    for _ in range(2):  # the second time they are read again
+        found = inspection.take_weights()
+        assert found.keys() == wanted.keys()
+        assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 @pytest.mark.parametrize("layout", ["ours", "hugging face"])
@@ -123,7 +158,7 @@ def test_inspecting_reads_no_weights(hugging_face, tmp_path, monkeypatch, layout
         handle.truncate(size)
     for reader in ((safetensors.torch, "load_file"), (checkpoints, "weights_sha256")):
         monkeypatch.setattr(*reader, lambda *_: pytest.fail("weights were read"))
-    assert inspect_checkpoint(folder, "a_name") == card
+    assert inspect_checkpoint(folder, "a_name").card == card
     os.truncate(file, size - 4)
     with pytest.raises(CheckpointError, match="damaged"):
         inspect_checkpoint(folder)
@@ -231,7 +266,7 @@ def test_older_upload_without_rescaling_in_its_configuration(hugging_face):
     stored = (base ** (-np.arange(0, 16, 2) / 16)).astype(np.float32)
     name = "esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq"
     _rewrite(hugging_face, lambda tensors: tensors.update({name: torch.from_numpy(stored)}))
-    assert inspect_checkpoint(hugging_face) == open_checkpoint(hugging_face)[0]
+    assert inspect_checkpoint(hugging_face).card == open_checkpoint(hugging_face)[0]
     factor = open_checkpoint(hugging_face)[0].config["encoder"]["rescaling_factor"]
     assert factor == pytest.approx(tiny_checkpoints.RESCALING, rel=1e-5)
 
@@ -310,7 +345,7 @@ def test_convolutional_hugging_face_files_equal_jax_ones(shared, tmp_path, case,
     features = json.loads((shared / "golden" / f"{case}.json").read_text())["features"]
     (folder / "config.json").write_text(json.dumps({"features": features}))
     card, ours = open_checkpoint(folder)
-    assert inspect_checkpoint(folder) == card
+    assert inspect_checkpoint(folder).card == card
     jax_card, wanted = open_checkpoint(_write_golden_jax(shared, case, tmp_path / "jax"))
     assert card.config == jax_card.config
     assert card.architecture.startswith("segment_")

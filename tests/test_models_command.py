@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import types
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -15,8 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_checkpoints
 
 from segnt_tools.commands.main import run
+from segnt_tools.errors import CheckpointError, UsageError
 from segnt_tools.models.card import Card
-from segnt_tools.models.registry import load_model
+from segnt_tools.models.registry import embedded_folder, find_checkpoint, load_model
 
 
 @pytest.fixture(autouse=True)
@@ -143,20 +147,31 @@ def _hub(monkeypatch, download) -> None:
     monkeypatch.setitem(sys.modules, "huggingface_hub", module)
 
 
-def test_add_from_the_hub(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+def test_add_from_the_hub(kind, capsys, monkeypatch, tmp_path):
     """The client is replaced: there is no internet in tests. Only weights and configuration are asked for."""
-    asked = {}
+    asked = []
 
     def download(repository, allow_patterns, local_dir):
-        asked.update(repository=repository, patterns=allow_patterns)
-        tiny_checkpoints.write_hugging_face(Path(local_dir))
+        asked.append((repository, allow_patterns))
+        folder = tiny_checkpoints.write_hugging_face(Path(local_dir))
+        if kind == "bin":
+            file = folder / "model.safetensors"
+            torch.save(safetensors.torch.load_file(file), folder / "pytorch_model.bin")
+            file.unlink()
+        for file in folder.iterdir():
+            if not any(fnmatch(file.name, pattern) for pattern in allow_patterns):
+                file.unlink()
 
     _hub(monkeypatch, download)
     status, out, _ = _segnt(capsys, "add", "segment_nt_multi_species")
     assert status == 0
     assert out == "--model segment_nt_multi_species\n"
-    assert asked["repository"] == "InstaDeepAI/segment_nt_multi_species"
-    assert not any(pattern.endswith((".py", "*")) for pattern in asked["patterns"])
+    assert {repository for repository, _ in asked} == {"InstaDeepAI/segment_nt_multi_species"}
+    patterns = [pattern for _, patterns in asked for pattern in patterns]
+    assert not any(pattern.endswith((".py", "*")) for pattern in patterns)
+    # Where there are safetensors, the same numbers are not fetched a second time as pytorch_model.bin.
+    assert any(fnmatch("pytorch_model.bin", pattern) for pattern in patterns) is (kind == "bin")
     assert len(Card.read(tmp_path / "models" / "segment_nt_multi_species").trained_tracks) == 7
 
 
@@ -169,3 +184,71 @@ def test_add_from_the_hub_without_internet(capsys, monkeypatch):
     assert status == 2
     assert "no route to host" in err
     assert "where there is internet" in err
+
+
+# --- where models are searched
+
+
+def test_the_search_path(tmp_path, monkeypatch):
+    """--model-dir in the order given, then $SEGNT_MODELS in its order, then the package."""
+    given, other, first, second = (tmp_path / name for name in ("given", "other", "first", "second"))
+    for folder in (given, other, first, second):
+        (folder / "plant_small").mkdir(parents=True)
+    monkeypatch.setenv("SEGNT_MODELS", os.pathsep.join(map(str, (first, second, tmp_path / "absent"))))
+    searched = [
+        *(folder / "plant_small" for folder in (given, other, first, second)),
+        embedded_folder() / "plant_small",
+    ]
+    for place in searched:
+        assert find_checkpoint("plant_small", [given, other]) == place
+        assert find_checkpoint("plant_small", [given, other]).is_dir()
+        if place != searched[-1]:
+            place.rmdir()
+    with pytest.raises(CheckpointError) as error:
+        find_checkpoint("nobody", [given, other])
+    assert all(str(folder) in str(error.value) for folder in (given, other, first, second))
+    assert "the embedded models" in str(error.value)
+    with pytest.raises(UsageError, match="no such folder"):
+        find_checkpoint("plant_small", [tmp_path / "absent"])
+
+
+def test_without_the_variable_the_users_data_folder_is_searched(tmp_path, monkeypatch):
+    monkeypatch.delenv("SEGNT_MODELS")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    (tmp_path / "segnt_tools" / "models" / "mine").mkdir(parents=True)
+    assert find_checkpoint("mine") == tmp_path / "segnt_tools" / "models" / "mine"
+
+
+def test_every_action_takes_model_dir(capsys, checkpoint, tmp_path):
+    place = ("--model-dir", tmp_path / "there", "--model-dir", tmp_path)
+    assert _segnt(capsys, "add", checkpoint, "--name", "tiny", "--model-dir", tmp_path / "there")[0] == 0
+    assert (tmp_path / "there" / "tiny" / "card.json").is_file()
+    assert not (tmp_path / "models").exists()
+    assert str(tmp_path / "there" / "tiny") in _segnt(capsys, "list", *place)[1]
+    assert str(tmp_path / "there" / "tiny") not in _segnt(capsys, "list")[1]
+    for action in (("show",), ("check", "--no-forward"), ("convert", "--out", tmp_path / "own")):
+        assert _segnt(capsys, action[0], "tiny", *action[1:])[0] == 2
+        assert _segnt(capsys, action[0], "tiny", *action[1:], *place)[0] == 0
+
+
+def test_predict_and_annotate_take_model_dir(tmp_path, capsys):
+    """A resumed run asks which model it was, not where it lay."""
+    fasta = tmp_path / "a.fa"
+    fasta.write_text(">a\n" + "ACGTTGCATT" * 200 + "\n")
+    shutil.copytree(embedded_folder() / "plant_small", tmp_path / "here" / "mine")
+    common = [str(fasta), "--model", "mine", "--device", "cpu", "--threads", "1"]
+    predict = ["predict", *common, "--out", str(tmp_path / "t.h5")]
+    steps = [f"--skip={step}" for step in ("genes", "tracks", "report")]
+    annotate = ["annotate", *common, *steps, "--out", str(tmp_path / "out")]
+    assert run(predict) == 2
+    assert f"searched in {tmp_path / 'models'}" in capsys.readouterr().err
+    for command in (predict, annotate):
+        assert run([*command, "--model-dir", str(tmp_path / "here")]) == 0
+    (tmp_path / "here").rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert run([*annotate, "--model-dir", str(tmp_path / "moved")]) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    card = tmp_path / "moved" / "mine" / "card.json"
+    card.write_text(card.read_text().replace('"not_for": "', '"not_for": "anything; '))
+    assert run([*annotate, "--model-dir", str(tmp_path / "moved")]) == 2
+    assert "model_fingerprint" in capsys.readouterr().err

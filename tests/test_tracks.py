@@ -343,12 +343,14 @@ def test_export_of_regions_that_overlap(tmp_path: Path) -> None:
 
 
 def test_npz_of_contigs_with_odd_names_and_of_regions(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.h5", [whole(CONTIGS[1]), whole(CONTIGS[2])], logits(1007))
+    card = {"licence": "CC0", "citation": "A paper"}
+    path = write(tmp_path / "t.h5", [whole(CONTIGS[1]), whole(CONTIGS[2])], logits(1007), card=card)
     assert run(["tracks", "export", "--format", "npz", "--out", str(tmp_path / "o"), str(path), "-q"]) == 0
     with np.load(tmp_path / "o" / "b_x.npz") as file:
         assert file["probability"].shape == (7, 3)
         assert file["probability"].dtype == np.float32
         assert file["tracks"].tolist() == ["exon+", "exon-", "enhancer_Tissue_specific"]
+        assert [str(file[key]) for key in ("model", "licence", "citation")] == ["m", "CC0", "A paper"]
     command = [
         "tracks",
         "export",

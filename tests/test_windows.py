@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,9 @@ SEGMENTNT = WindowGeometry(length=960, multiple=24, shortest=24, longest=2400, m
 EMBEDDED = WindowGeometry(length=1152, multiple=48, shortest=48, longest=4800, margin=144, start_multiple=3)
 BORZOI = WindowGeometry(length=1024, multiple=1024, shortest=1024, longest=1024, margin=0, crop=320)
 FIXED = WindowGeometry(length=512, multiple=512, shortest=512, longest=512, margin=64)
+ALL = {"embedded": EMBEDDED, "borzoi": BORZOI, "fixed": FIXED}
+# What --overlap 0 makes of them: windows lie side by side.
+ALL |= {f"{name}, no overlap": dataclasses.replace(geometry, margin=0) for name, geometry in ALL.items()}
 
 
 def lengths(geometry: WindowGeometry) -> list[int]:
@@ -24,7 +29,7 @@ def lengths(geometry: WindowGeometry) -> list[int]:
     return [1, 2, 5, 23, 24, 25, 47, 48, 49, 100, 1000, *around, 5000, 10_007]
 
 
-@pytest.mark.parametrize("geometry", [EMBEDDED, BORZOI, FIXED], ids=["embedded", "borzoi", "fixed"])
+@pytest.mark.parametrize("geometry", ALL.values(), ids=ALL)
 def test_models_with_n(geometry: WindowGeometry) -> None:
     for length in lengths(geometry):
         windows = windows_of_contig(length, geometry)
@@ -45,13 +50,15 @@ def test_models_with_n(geometry: WindowGeometry) -> None:
                 assert not inner or abs(kept_edge - edge) >= geometry.margin
 
 
+@pytest.mark.parametrize("margin", [SEGMENTNT.margin, 0])
 @pytest.mark.parametrize("seed", range(30))
-def test_models_without_n(seed: int) -> None:
+def test_models_without_n(seed: int, margin: int) -> None:
+    geometry = dataclasses.replace(SEGMENTNT, margin=margin)
     random = np.random.default_rng(seed)
     length = int(random.choice(lengths(SEGMENTNT)))
     cuts = np.sort(random.integers(0, length + 1, 2 * int(random.integers(0, 5)))).reshape(-1, 2)
     gaps = [(int(a), int(b)) for a, b in cuts if b > a]
-    windows = windows_of_segments(length, gaps, SEGMENTNT)
+    windows = windows_of_segments(length, gaps, geometry)
     in_long_gap = np.zeros(length, dtype=bool)
     for a, b in gaps:
         in_long_gap[a:b] |= b - a > LONGEST_BRIDGED_GAP
@@ -70,6 +77,14 @@ def test_models_without_n(seed: int) -> None:
 def test_a_window_that_does_not_fit_the_model_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(UsageError, match=r"multiple of 24.*Nearest: 1008"):
         WindowGeometry(length=1000, multiple=24, shortest=24, longest=30000, margin=0)
+
+
+def test_without_overlap_windows_lie_side_by_side() -> None:
+    for geometry in (SEGMENTNT, EMBEDDED, FIXED):
+        without = dataclasses.replace(geometry, margin=0)
+        whole = windows_of_contig(6 * geometry.length, without)
+        assert [window.start for window in whole] == [i * geometry.length for i in range(6)]
+        assert all(window.keep_from == window.start for window in whole)
 
 
 def test_short_contigs_get_few_different_window_lengths() -> None:

@@ -34,9 +34,10 @@ from segnt_tools.commands.common import add_common_options, refuse_other_setting
 from segnt_tools.commands.predict import (
     PredictOptions,
     add_predict_options,
-    cards_of,
     check_options,
+    chosen_candidate,
     chosen_tracks,
+    inspect_candidates,
     load,
     predict_shard,
     require_space,
@@ -56,6 +57,7 @@ from segnt_tools.tracks.export import track_file_name
 from segnt_tools.tracks.file import TracksReader
 
 if TYPE_CHECKING:
+    from segnt_tools.models.checkpoints import Inspection
     from segnt_tools.models.registry import LoadedModel
 
 INTERMEDIATE = "intermediate"
@@ -115,12 +117,21 @@ class _Annotation:
 
     @cached_property
     def options(self) -> PredictOptions:
-        """What to predict with which model; after the step `model`."""
-        options = PredictOptions.from_arguments(self.args)
-        if options.model != AUTO_MODEL:
-            return options
-        chosen = json.loads(self._step_report("model").read_text(encoding="utf-8"))["fits"][0]["model"]
-        return dataclasses.replace(options, model=chosen)
+        """What to predict with which model."""
+        return PredictOptions.from_arguments(self.args)
+
+    @cached_property
+    def candidates(self) -> list[Inspection]:
+        """The models that may be run, inspected once."""
+        return inspect_candidates(self.options)
+
+    @property
+    def candidate(self) -> Inspection:
+        """The model that is run; after the step `model`."""
+        if self.options.model != AUTO_MODEL:
+            return chosen_candidate(self.candidates, None)
+        selection = json.loads(self._step_report("model").read_text(encoding="utf-8"))
+        return chosen_candidate(self.candidates, selection["fits"][0]["model"])
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -128,10 +139,11 @@ class _Annotation:
         from segnt_tools.models.registry import checkpoint_fingerprint, embedded_folder, find_checkpoint
 
         model = self.args.model
-        folder = embedded_folder() if model == AUTO_MODEL else find_checkpoint(model)
+        folder = embedded_folder() if model == AUTO_MODEL else find_checkpoint(model, self.args.model_dir)
         values = vars(self.args)
+        # Where the model was found does not matter: its files do, by their fingerprint.
         ignored = {
-            *("run", "command", "assembly", "out", "quiet", "debug", "json", "threads", "batch_size"),
+            *("model_dir", "run", "command", "assembly", "out", "quiet", "debug", "json", "threads", "batch_size"),
             *("keep_intermediate", "action_function", *FILE_OPTIONS),
         }
         settings: dict[str, Any] = {
@@ -147,7 +159,7 @@ class _Annotation:
     @cached_property
     def loaded(self) -> LoadedModel:
         """The model, loaded when the first shard needs it."""
-        return load(self.options)
+        return load(self.options, self.candidate)
 
     def is_complete(self) -> bool:
         """Whether an earlier run with the same settings has finished.
@@ -187,9 +199,7 @@ class _Annotation:
             raise
         with Assembly.open(self.prepared) as assembly:
             if self.args.model == AUTO_MODEL:
-                self._step(
-                    "model", lambda: dataclasses.asdict(select(PredictOptions.from_arguments(self.args), assembly))
-                )
+                self._step("model", lambda: dataclasses.asdict(select(self.options, assembly)))
             paths = self._predict(assembly)
             self._step("elements", lambda: self._elements(paths, assembly))
             self._step("genes", lambda: self._genes(paths, assembly))
@@ -211,10 +221,9 @@ class _Annotation:
     def _check_options(self) -> None:
         """Refuse wrong options of every step before the first one begins."""
         args = self.args
-        options = PredictOptions.from_arguments(args)
-        check_options(options)
-        for card in cards_of(options.model):
-            tracks = [card.tracks[i] for i in chosen_tracks(card, options.elements)]
+        check_options(self.options, self.candidates)
+        for card in (candidate.card for candidate in self.candidates):
+            tracks = [card.tracks[i] for i in chosen_tracks(card, self.options.elements)]
             tracks_of_elements(tracks, args.element, Path(card.name))
         call_peaks.rule_with(PeakDefaults(), call_peaks.given_thresholds(args))
         call_genes.options_from(args).applied_to(GeneParameters())
@@ -241,7 +250,7 @@ class _Annotation:
         planned = read_regions(self.prepared)
         paths = [self.shard_folder / f"{shard.number:05d}.h5" for shard in shards]
         missing = [(shard, path) for shard, path in zip(shards, paths, strict=True) if not path.exists()]
-        require_space(self.options, sum(shard.bases for shard, _ in missing), self.shard_folder)
+        require_space(self.options, [self.candidate], sum(shard.bases for shard, _ in missing), self.shard_folder)
         for shard, path in missing:
             predict_shard(assembly, shard, self.loaded, self.options, path, planned)
         return paths

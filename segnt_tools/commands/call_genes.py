@@ -190,11 +190,11 @@ def call_and_write(tracks: Sequence[Path], assembly: Assembly, folder: Path, opt
                 found += genes
     genes = number_genes(sort_genes(found, assembly.lengths), options.locus_prefix)
     prove(genes, assembly, parameters.genetic_code)
-    pragmas = tool_pragmas(__version__, header.model, header.card.get("licence"))
+    pragmas = tool_pragmas(__version__, header.model, header.card.get("licence"), header.card.get("citation"))
     write_gff3(folder / GFF3_FILE, genes, assembly.lengths, pragmas=pragmas, insdc=options.insdc)
     write_sequences(folder, genes, assembly, parameters.genetic_code)
     if options.gtf:
-        write_gtf(folder / GTF_FILE, genes, assembly.lengths)
+        write_gtf(folder / GTF_FILE, genes, assembly.lengths, pragmas=pragmas)
     report = _report(genes, bases)
     report["dropped"] = {name: getattr(caller.dropped, name) for name in caller.dropped.__slots__}
     report["model"] = header.model

@@ -101,7 +101,7 @@ def call_elements(
                 lengths,
                 folder / GFF3_FILE,
                 folder / BED_FILE,
-                tool_pragmas(__version__, header.model if header else None, card.get("licence")),
+                tool_pragmas(__version__, header.model if header else None, card.get("licence"), card.get("citation")),
                 progress.add,
             )
     return _report(summary, rules)

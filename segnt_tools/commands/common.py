@@ -51,16 +51,21 @@ def positive_int(text: str) -> int:
     return value
 
 
-def bases(text: str) -> int:
+def bases(text: str, least: int = 1) -> int:
     """Option type: a number of bases, with k, M or G as in 50k."""
     factor = {"k": 10**3, "K": 10**3, "m": 10**6, "M": 10**6, "g": 10**9, "G": 10**9}.get(text[-1:], 1)
     try:
         value = round(float(text[:-1] if factor > 1 else text) * factor)
     except ValueError:
-        value = 0
-    if value < 1:
+        value = -1
+    if value < least:
         raise argparse.ArgumentTypeError(f"{text} is not a number of bases (like 50000, 50k or 1.5M)")
     return value
+
+
+def bases_or_zero(text: str) -> int:
+    """Option type: a number of bases that may be 0."""
+    return bases(text, least=0)
 
 
 def probability(text: str) -> float:
@@ -99,6 +104,7 @@ def add_model_options(parser: argparse.ArgumentParser, default_model: str) -> No
         metavar="auto|NAME|FOLDER",
         help="model name or checkpoint folder; auto tries the embedded models on a sample of the assembly",
     )
+    add_model_dir_option(group)
     group.add_argument("--device", default="auto", metavar="auto|cpu|cuda[:N]", help="where the model runs")
     group.add_argument(
         "--precision",
@@ -106,9 +112,17 @@ def add_model_options(parser: argparse.ArgumentParser, default_model: str) -> No
         choices=("auto", "float32", "bfloat16", "float16"),
         help="type of the model's arithmetic; auto: bfloat16 on a GPU, and for the embedded models on a fast CPU",
     )
-    group.add_argument("--window", type=bases, metavar="BP", help="window length (default: the card's)")
     group.add_argument(
-        "--overlap", type=bases, metavar="BP", help="bases that neighbouring windows share (default: the card's)"
+        "--window",
+        type=bases,
+        metavar="BP",
+        help="window length (default: the card's); SegmentNT takes multiples of 24: 49992 for 50 kb",
+    )
+    group.add_argument(
+        "--overlap",
+        type=bases_or_zero,
+        metavar="BP",
+        help="bases that neighbouring windows share, half of them given up by each; 0: none (default: the card's)",
     )
     group.add_argument(
         "--batch-size", type=positive_int, metavar="N", help="windows at once (default: what fits into memory)"
@@ -117,6 +131,19 @@ def add_model_options(parser: argparse.ArgumentParser, default_model: str) -> No
         "--both-strands",
         action="store_true",
         help="also predict the reverse complement and average: twice the time, a little more accurate",
+    )
+
+
+def add_model_dir_option(group: argparse._ActionsContainer) -> None:
+    """--model-dir."""
+    group.add_argument(
+        "--model-dir",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="find models by name in this folder first (repeatable), then in those of $SEGNT_MODELS (separated by ':'; "
+        "default: segnt_tools/models in the user's data folder), then inside the package",
     )
 
 

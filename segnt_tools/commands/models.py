@@ -1,9 +1,9 @@
 """List, show, check, convert and add checkpoints.
 
-Models are found by name among those inside the package and those in the user's model folder ($SEGNT_MODELS, or
-segnt_tools/models in the user's data folder), or given as a folder. Official SegmentNT checkpoints are read from the
-layouts in which they are published, without executing anything they contain. Their weights are under CC BY-NC-SA 4.0
-(no commercial use) and are never part of this package.
+Models are found by name in the folders of --model-dir, then in those of $SEGNT_MODELS (separated by ':'; or
+segnt_tools/models in the user's data folder), then among those inside the package; or they are given as a folder.
+Official SegmentNT checkpoints are read from the layouts in which they are published, without executing anything they
+contain. Their weights are under CC BY-NC-SA 4.0 (no commercial use) and are never part of this package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segnt_tools.commands.common import HelpFormatter, add_common_options, print_line, write_report
+from segnt_tools.commands.common import (
+    HelpFormatter,
+    add_common_options,
+    add_model_dir_option,
+    print_line,
+    write_report,
+)
 from segnt_tools.logs import logger
 
 if TYPE_CHECKING:
@@ -35,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("model", metavar="NAME|FOLDER", help="model name or checkpoint folder")
     convert.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     convert.add_argument("--name", metavar="NAME", help="name in the card (default: the official one, or the folder's)")
-    add = _action(actions, "add", "put a checkpoint into the user's model folder")
+    add = _action(actions, "add", "put a checkpoint into the first folder of models that is searched")
     add.add_argument(
         "source",
         metavar="FOLDER|NAME|OWNER/NAME",
@@ -49,6 +55,7 @@ def _action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
     action: argparse.ArgumentParser = actions.add_parser(
         name, help=summary, description=summary, formatter_class=HelpFormatter
     )
+    add_model_dir_option(action)
     add_common_options(action, threads=False)
     return action
 
@@ -61,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
 def _list(args: argparse.Namespace) -> None:
     from segnt_tools.models.catalogue import entries
 
-    found = entries()
+    found = entries(args.model_dir)
     width = max(len(entry.name) for entry in found)
     for entry in found:
         print_line(f"{entry.name:<{width}}  {entry.place:<13}  {entry.summary}")
@@ -71,12 +78,18 @@ def _list(args: argparse.Namespace) -> None:
 
 def _show(args: argparse.Namespace) -> None:
     from segnt_tools.models.card import CARD_FILE, Card
-    from segnt_tools.models.checkpoints import open_checkpoint
+    from segnt_tools.models.checkpoints import inspect_checkpoint
     from segnt_tools.models.registry import find_checkpoint
 
-    folder = find_checkpoint(args.model)
+    folder = find_checkpoint(args.model, args.model_dir)
     # Our own folders have their card at hand; for the others it is made from the weights.
-    card = Card.read(folder) if (folder / CARD_FILE).is_file() else open_checkpoint(folder)[0]
+    if (folder / CARD_FILE).is_file():
+        card = Card.read(folder)
+    else:
+        inspection = inspect_checkpoint(folder)
+        card = inspection.card
+        for note in inspection.notes:
+            logger.info(note)
     for line in _card_lines(card):
         print_line(line)
     write_report(args.json, "models show", {"folder": str(folder), "card": card.as_dict()})
@@ -121,7 +134,7 @@ def _check(args: argparse.Namespace) -> None:
     from segnt_tools.models.catalogue import check
     from segnt_tools.models.registry import find_checkpoint
 
-    folder = find_checkpoint(args.model)
+    folder = find_checkpoint(args.model, args.model_dir)
     result = check(folder, args.device, forward=not args.no_forward)
     print_line(f"{folder}: {result.card.architecture}; {result.layout}")
     print_line(f"{result.tensors} tensors, {result.parameters} weights, all there, in shape and finite")
@@ -138,7 +151,7 @@ def _convert(args: argparse.Namespace) -> None:
     from segnt_tools.models.catalogue import convert
     from segnt_tools.models.registry import find_checkpoint
 
-    card = convert(find_checkpoint(args.model), args.out, args.name)
+    card = convert(find_checkpoint(args.model, args.model_dir), args.out, args.name)
     _say_licence(card)
     print_line(str(args.out))
     write_report(args.json, "models convert", {"folder": str(args.out), "card": card.as_dict()})
@@ -146,8 +159,9 @@ def _convert(args: argparse.Namespace) -> None:
 
 def _add(args: argparse.Namespace) -> None:
     from segnt_tools.models.catalogue import add
+    from segnt_tools.models.registry import user_folders
 
-    card, folder = add(args.source, args.name, replace=args.replace)
+    card, folder = add(args.source, user_folders(args.model_dir)[0], args.name, replace=args.replace)
     _say_licence(card)
     print_line(f"--model {card.name}")
     write_report(args.json, "models add", {"folder": str(folder), "card": card.as_dict()})

@@ -26,6 +26,7 @@ from segnt_tools.sequence.windows import WindowGeometry
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 if TYPE_CHECKING:
+    from segnt_tools.models.checkpoints import Inspection
     from segnt_tools.models.registry import LoadedModel
     from segnt_tools.selection import Selection
 
@@ -64,6 +65,7 @@ class PredictOptions:
     """What decides the values of a tracks file, besides the assembly."""
 
     model: str
+    model_dir: tuple[Path, ...] = ()
     device: str = "auto"
     precision: str = "auto"
     window: int | None = None
@@ -78,6 +80,7 @@ class PredictOptions:
     def from_arguments(cls, args: argparse.Namespace) -> PredictOptions:
         """The options of a command line."""
         values = {field.name: getattr(args, field.name) for field in dataclasses.fields(cls)}
+        values["model_dir"] = tuple(args.model_dir)
         values["elements"] = None if args.elements is None else tuple(args.elements)
         return cls(**values)
 
@@ -85,15 +88,14 @@ class PredictOptions:
 def run(args: argparse.Namespace) -> int:
     """Predict one shard or everything."""
     options = PredictOptions.from_arguments(args)
-    check_options(options)
+    candidates = inspect_candidates(options)
+    check_options(options, candidates)
     output_folder(args.out.parent)
     with Assembly.open(args.input) as assembly:
         shard, planned = _chosen_shard(args.input, args.shard, assembly)
-        require_space(options, shard.bases, args.out.parent)
+        require_space(options, candidates, shard.bases, args.out.parent)
         selection = select(options, assembly) if options.model == AUTO_MODEL else None
-        if selection is not None:
-            options = dataclasses.replace(options, model=selection.best.model)
-        loaded = load(options)
+        loaded = load(options, chosen_candidate(candidates, selection.best.model if selection is not None else None))
         report = predict_shard(assembly, shard, loaded, options, args.out, planned)
     if selection is not None:
         report["selection"] = dataclasses.asdict(selection)
@@ -120,44 +122,55 @@ def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> tuple
     return shards[number - 1], planned
 
 
-def check_options(options: PredictOptions) -> None:
-    """Refuse what cannot work before the assembly is read and a model is loaded.
+def inspect_candidates(options: PredictOptions) -> list[Inspection]:
+    """The model of --model, or all that `auto` may choose; names and shapes of their tensors are checked.
+
+    Once a run, as early as possible; what is found is passed on to all who need it.
 
     Raises:
         CheckpointError: there is no such model, or its checkpoint is incomplete or of an unknown kind.
+        UsageError: there is no folder of --model-dir.
+    """
+    from segnt_tools.models.checkpoints import inspect_checkpoint
+    from segnt_tools.models.registry import embedded_models, find_checkpoint
+
+    if options.model == AUTO_MODEL:
+        return [inspect_checkpoint(folder) for folder in embedded_models().values()]
+    return [inspect_checkpoint(find_checkpoint(options.model, options.model_dir))]
+
+
+def chosen_candidate(candidates: Sequence[Inspection], selected: str | None) -> Inspection:
+    """The only candidate, or the one that was selected by its name."""
+    return next(one for one in candidates if selected in (None, one.card.name))
+
+
+def check_options(options: PredictOptions, candidates: Sequence[Inspection]) -> None:
+    """Refuse what cannot work before the assembly is read and a model is loaded.
+
+    Raises:
         UsageError: the device, the windows or the elements are not there.
     """
     from segnt_tools.models.registry import choose_device
 
-    cards = cards_of(options.model)
     choose_device(options.device)
-    for card in cards:
-        _geometry(card, options)
-        chosen_tracks(card, options.elements)
+    for candidate in candidates:
+        _geometry(candidate.card, options)
+        chosen_tracks(candidate.card, options.elements)
 
 
-def require_space(options: PredictOptions, bases: int, folder: Path) -> None:
+def require_space(options: PredictOptions, candidates: Sequence[Inspection], bases: int, folder: Path) -> None:
     """Stop before a model is loaded whose tracks of so many bases would not fit.
 
     Raises:
         UsageError: too little space is free.
     """
-    tracks = max((len(chosen_tracks(card, options.elements)) for card in cards_of(options.model)), default=0)
+    tracks = max((len(chosen_tracks(one.card, options.elements)) for one in candidates), default=0)
     require_free_space(folder, _tracks_bytes(bases, tracks, Encoding(options.track_dtype)))
 
 
 def _tracks_bytes(bases: int, tracks: int, encoding: Encoding) -> int:
     """What a tracks file takes at most: probabilities compress to less than half."""
     return bases * tracks * encoding.dtype.itemsize // 2
-
-
-def cards_of(model: str) -> list[Card]:
-    """The card of a model, or of all that `auto` may choose; names and shapes of their tensors are checked."""
-    from segnt_tools.models.checkpoints import inspect_checkpoint
-    from segnt_tools.models.registry import embedded_models, find_checkpoint
-
-    folders = embedded_models().values() if model == AUTO_MODEL else [find_checkpoint(model)]
-    return [inspect_checkpoint(folder) for folder in folders]
 
 
 def select(options: PredictOptions, assembly: Assembly) -> Selection:
@@ -185,14 +198,14 @@ def select(options: PredictOptions, assembly: Assembly) -> Selection:
     return selection
 
 
-def load(options: PredictOptions) -> LoadedModel:
-    """Load the model, apply --window and --overlap, and say what runs where."""
+def load(options: PredictOptions, inspection: Inspection) -> LoadedModel:
+    """Load a model, apply --window and --overlap, and say what runs where."""
     import torch
 
     from segnt_tools.models.registry import load_model, log_model
 
     torch.set_num_threads(options.threads)
-    loaded = load_model(options.model, options.device, options.precision)
+    loaded = load_model(inspection, options.device, options.precision)
     card = loaded.model.card
     _warn(card, options)
     loaded.model.card = dataclasses.replace(card, geometry=_geometry(card, options))
@@ -310,6 +323,7 @@ def predict_shard(
     return {
         "model": loaded.card.name,
         "licence": loaded.card.licence,
+        "citation": loaded.card.citation,
         "assembly_fingerprint": assembly.fingerprint,
         "shard": shard.number,
         "contigs": len({piece.contig for piece in shard.pieces}),

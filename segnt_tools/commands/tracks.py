@@ -2,7 +2,7 @@
 
   info     what a file holds: model, licence, assembly, tracks, contigs
   export   bigWig or bedGraph files (one a track) or npz files (one a contig, float32 `probability` of shape (bases,
-           tracks) and the names in `tracks`)
+           tracks), the names in `tracks`, and the texts `model`, `licence` and `citation`)
   cat      join the tracks files of several shards into one
 
 Several files are read as one; they must come from one model and one assembly.

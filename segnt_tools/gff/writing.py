@@ -203,23 +203,31 @@ def _gene_partial(gene: Gene) -> Attributes:
 # --- GFF3
 
 
-def tool_pragmas(version: str, model: str | None = None, licence: str | None = None) -> list[str]:
-    """`#!` lines that say who made a file: the tool, the model and the licence of its weights."""
+def tool_pragmas(
+    version: str, model: str | None = None, licence: str | None = None, citation: str | None = None
+) -> list[str]:
+    """`#!` lines that say who made a file: the tool, the model, the licence of its weights and how to cite them."""
     pragmas = ["gff-spec-version 1.26", f"annotation-source segnt_tools {version}"]
     if model is not None:
         pragmas.append(f"model {model}")
     if licence is not None:
         pragmas.append(f"model-licence {licence}")
+    if citation:
+        pragmas.append(f"model-citation {citation}")
     return pragmas
 
 
 def write_header(handle: TextIO, lengths: Mapping[str, int], pragmas: Iterable[str] = ()) -> None:
     """`##gff-version`, the `#!` lines and a `##sequence-region` for each contig."""
     handle.write("##gff-version 3\n")
-    for pragma in pragmas:
-        handle.write(f"#!{' '.join(pragma.split())}\n")
+    _write_pragmas(handle, pragmas)
     for name, length in lengths.items():
         handle.write(f"##sequence-region {escape_seqid(name)} 1 {length}\n")
+
+
+def _write_pragmas(handle: TextIO, pragmas: Iterable[str]) -> None:
+    for pragma in pragmas:
+        handle.write(f"#!{' '.join(pragma.split())}\n")
 
 
 def write_gff3(
@@ -360,17 +368,24 @@ def _bed12_line(gene: Gene, transcript: Transcript) -> str:
 # --- GTF
 
 
-def write_gtf(target: Target, genes: Iterable[Gene], lengths: Mapping[str, int]) -> int:
+def write_gtf(target: Target, genes: Iterable[Gene], lengths: Mapping[str, int], *, pragmas: Iterable[str] = ()) -> int:
     """Write gene models as GTF (2.2): the stop codon is outside the CDS, in rows of its own.
 
     A transcript whose CDS is complete at its 3' end, with a length that is a multiple of three, has its last codon
     written as stop codon; what the bases are is not looked at.
+
+    Args:
+        target: a path (written whole or not at all) or an open text file.
+        genes: in any order.
+        lengths: lengths of all contigs in FASTA order.
+        pragmas: texts of `#!` lines, as Ensembl's files have them; that of GFF3's version is left out.
 
     Returns:
         The number of genes.
     """
     ordered = sort_genes(genes, lengths)
     with _opened(target) as handle:
+        _write_pragmas(handle, (pragma for pragma in pragmas if not pragma.startswith("gff-spec-version")))
         for gene in ordered:
             tags = f'gene_id "{_gtf_text(gene.id)}";'
             kind = "gene"

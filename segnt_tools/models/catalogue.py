@@ -6,6 +6,7 @@ import dataclasses
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,12 +20,13 @@ from segnt_tools.models.card import CARD_FILE, Card
 from segnt_tools.models.checkpoints import open_checkpoint, write_checkpoint
 from segnt_tools.models.checkpoints.layouts import Layout, layout_of
 from segnt_tools.models.checkpoints.official import LICENCE, OFFICIAL, official
-from segnt_tools.models.registry import choose_device, embedded_folder, known_models, user_folder
+from segnt_tools.models.registry import choose_device, embedded_folder, known_models
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # Weights and configuration only: the remote code of a hub repository is never downloaded.
-_HUB_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
+# Of the kinds of weights only the first that a repository has is fetched: all hold the same numbers.
+_HUB_FILES = tuple(("config.json", f"*.{kind}", f"*.{kind}.index.json") for kind in ("safetensors", "bin"))
 _TEST_BASES = 3_000
 _LISTED = 5
 
@@ -50,9 +52,16 @@ class Entry:
     summary: str
 
 
-def entries() -> list[Entry]:
-    """Embedded models, the user's, and the official ones that are not installed."""
-    found = [_installed(name, folder) for name, folder in known_models().items()]
+def entries(model_dirs: Sequence[Path] = ()) -> list[Entry]:
+    """Embedded models, the user's, and the official ones that are not installed.
+
+    Args:
+        model_dirs: folders to search before those of the environment.
+
+    Raises:
+        UsageError: one of `model_dirs` is no folder.
+    """
+    found = [_installed(name, folder) for name, folder in known_models(model_dirs).items()]
     names = {entry.name for entry in found}
     return found + [
         Entry(known.name, known.architecture, "not installed", known.address, LICENCE, known.summary)
@@ -160,11 +169,12 @@ def convert(folder: Path, out: Path, name: str | None = None) -> Card:
     return write_checkpoint(out, card, tensors)
 
 
-def add(source: str, name: str | None = None, *, replace: bool = False) -> tuple[Card, Path]:
-    """Put a checkpoint into the user's model folder, in our own layout, whole or not at all.
+def add(source: str, models: Path, name: str | None = None, *, replace: bool = False) -> tuple[Card, Path]:
+    """Put a checkpoint into a folder of models, in our own layout, whole or not at all.
 
     Args:
         source: a checkpoint folder, an official checkpoint's name, or a repository OWNER/NAME of the Hugging Face hub.
+        models: the folder of models; made where there is none.
         name: name of the model; by default the official one, or that of the folder.
         replace: overwrite a model of this name.
 
@@ -180,19 +190,18 @@ def add(source: str, name: str | None = None, *, replace: bool = False) -> tuple
         repository = known.repository if known is not None else source
         with tempfile.TemporaryDirectory(prefix="segnt_") as temporary:
             folder = _fetched(repository, Path(temporary))
-            return _add_folder(folder, name or repository.rpartition("/")[2], replace)
-    return _add_folder(Path(source), name, replace)
+            return _add_folder(folder, models, name or repository.rpartition("/")[2], replace)
+    return _add_folder(Path(source), models, name, replace)
 
 
-def _add_folder(folder: Path, name: str | None, replace: bool) -> tuple[Card, Path]:
+def _add_folder(folder: Path, models: Path, name: str | None, replace: bool) -> tuple[Card, Path]:
     if name is not None:
-        _require_free(name, replace)
+        _require_free(name, models, replace)
     card, tensors = open_checkpoint(folder, name)
     chosen = name or card.name
-    _require_free(chosen, replace)
-    target = user_folder() / chosen
-    output_folder(user_folder())
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{chosen}.", dir=user_folder()))
+    _require_free(chosen, models, replace)
+    target = output_folder(models) / chosen
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{chosen}.", dir=models))
     try:
         _require_finite(tensors, folder)
         card = write_checkpoint(unfinished, dataclasses.replace(card, name=chosen), tensors)
@@ -205,10 +214,10 @@ def _add_folder(folder: Path, name: str | None, replace: bool) -> tuple[Card, Pa
     return card, target
 
 
-def _require_free(name: str, replace: bool) -> None:
+def _require_free(name: str, models: Path, replace: bool) -> None:
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a model", hint="Use letters, digits and . _ + -")
-    if (user_folder() / name).exists() and not replace:
+    if (models / name).exists() and not replace:
         raise UsageError(f"there is a model named {name} already", hint="Give another --name, or --replace")
 
 
@@ -223,7 +232,10 @@ def _fetched(repository: str, folder: Path) -> Path:
             hint=f"pip install 'segnt_tools[hub]', or download {address} and give its folder",
         ) from None
     try:
-        hub.snapshot_download(repository, allow_patterns=list(_HUB_FILES), local_dir=folder)
+        for patterns in _HUB_FILES:
+            hub.snapshot_download(repository, allow_patterns=list(patterns), local_dir=folder)
+            if any(folder.glob(patterns[1])):
+                break
     # The hub's client and the network below it have many families of errors; none is a bug of ours.
     except Exception as error:
         raise CheckpointError(

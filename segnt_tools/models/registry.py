@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,13 +16,15 @@ from segnt_tools.errors import CheckpointError, UsageError
 from segnt_tools.logs import logger
 from segnt_tools.models.architectures import build
 from segnt_tools.models.card import AUTO_MODEL, CARD_FILE, Card
-from segnt_tools.models.checkpoints import open_checkpoint
+from segnt_tools.models.checkpoints import Inspection, inspect_checkpoint
 from segnt_tools.models.interface import SegmentationModel
 from segnt_tools.models.uninitialised import Uninitialised
 
 PRECISIONS: Mapping[str, torch.dtype] = MappingProxyType(
     {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 )
+MODELS_VARIABLE = "SEGNT_MODELS"
+"""Environment variable with the folders of the user's models, separated like those of PATH."""
 _CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -35,12 +37,14 @@ class LoadedModel:
         device: where it runs.
         precision: type of its arithmetic.
         fingerprint: digest of the checkpoint's files.
+        notes: what was taken for granted in reading it.
     """
 
     model: SegmentationModel
     device: torch.device
     precision: torch.dtype
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     @property
     def card(self) -> Card:
@@ -53,17 +57,35 @@ def embedded_folder() -> Path:
     return Path(str(resources.files("segnt_tools") / "data" / "models"))
 
 
-def user_folder() -> Path:
-    """The folder of the user's checkpoints: $SEGNT_MODELS, else segnt_tools/models in the user's data folder."""
-    if given := os.environ.get("SEGNT_MODELS"):
-        return Path(given)
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "segnt_tools" / "models"
+def user_folders(model_dirs: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """The folders of the user's models, in the order of search.
+
+    Those of the command line, then those of $SEGNT_MODELS, or segnt_tools/models in the user's data folder where the
+    variable is not set.
+    """
+    given = tuple(Path(folder) for folder in os.environ.get(MODELS_VARIABLE, "").split(os.pathsep) if folder)
+    if not given:
+        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+        given = (Path(data) / "segnt_tools" / "models",)
+    return (*model_dirs, *given)
 
 
-def known_models() -> dict[str, Path]:
-    """Names and folders of the embedded models and the user's own; the user's hide embedded ones of the same name."""
-    return embedded_models() | _checkpoints_in(user_folder())
+def known_models(model_dirs: Sequence[Path] = ()) -> dict[str, Path]:
+    """Names and folders of the embedded models and the user's own; of one name, the first of the search path.
+
+    Args:
+        model_dirs: folders to search before those of the environment.
+
+    Raises:
+        UsageError: one of `model_dirs` is no folder.
+    """
+    for folder in model_dirs:
+        if not folder.is_dir():
+            raise UsageError("there is no such folder", file=folder, hint="Give another --model-dir")
+    known = embedded_models()
+    for folder in reversed(user_folders(model_dirs)):
+        known |= _checkpoints_in(folder)
+    return known
 
 
 def embedded_models() -> dict[str, Path]:
@@ -77,13 +99,18 @@ def _checkpoints_in(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
 
 
-def find_checkpoint(name_or_folder: str | Path) -> Path:
+def find_checkpoint(name_or_folder: str | Path, model_dirs: Sequence[Path] = ()) -> Path:
     """The folder of a model's checkpoint.
 
+    Args:
+        name_or_folder: name of an embedded or installed model, or a checkpoint folder.
+        model_dirs: folders to search before those of the environment.
+
     Raises:
-        CheckpointError: there is no such model.
+        CheckpointError: there is no such model; the message says where it was searched.
+        UsageError: one of `model_dirs` is no folder.
     """
-    known = known_models()
+    known = known_models(model_dirs)
     if str(name_or_folder) in known:
         return known[str(name_or_folder)]
     folder = Path(name_or_folder)
@@ -94,16 +121,17 @@ def find_checkpoint(name_or_folder: str | Path) -> Path:
             f"--model {AUTO_MODEL} needs an assembly to choose for", hint=f"Name one of {', '.join(known)}"
         )
     raise CheckpointError(
-        f"no model named {name_or_folder}, and no such folder",
+        f"no model named {name_or_folder}, and no such folder; searched in "
+        f"{', '.join(map(str, user_folders(model_dirs)))} and among the embedded models",
         hint=f"Known models: {', '.join(known) or 'none'}. See segnt models list",
     )
 
 
-def load_model(name_or_folder: str | Path, device: str = "auto", precision: str = "auto") -> LoadedModel:
+def load_model(model: str | Path | Inspection, device: str = "auto", precision: str = "auto") -> LoadedModel:
     """Load a checkpoint onto a device, for inference only: on a CPU its linear layers are packed.
 
     Args:
-        name_or_folder: name of an embedded or installed model, or a checkpoint folder.
+        model: name of an embedded or installed model, a checkpoint folder, or one that was inspected before.
         device: auto, cpu, cuda or cuda:N.
         precision: auto, float32, bfloat16 or float16.
 
@@ -111,19 +139,18 @@ def load_model(name_or_folder: str | Path, device: str = "auto", precision: str 
         CheckpointError: unknown, damaged or unsafe checkpoint.
         UsageError: the device is not there.
     """
-    folder = find_checkpoint(name_or_folder)
     chosen_device = choose_device(device)
-    card, weights = open_checkpoint(folder)
+    inspection = model if isinstance(model, Inspection) else inspect_checkpoint(find_checkpoint(model))
     with Uninitialised():
-        model = build(card)
-    dtype = choose_precision(precision, chosen_device, model.reduced_on_cpu)
-    model.load_state_dict(weights, strict=True)
-    model.eval().requires_grad_(False)
-    model.set_precision(dtype)
-    model.to(chosen_device)
+        network = build(inspection.card)
+    dtype = choose_precision(precision, chosen_device, network.reduced_on_cpu)
+    network.load_state_dict(inspection.take_weights(), strict=True)
+    network.eval().requires_grad_(False)
+    network.set_precision(dtype)
+    network.to(chosen_device)
     if chosen_device.type == "cpu":
-        model.prepare_for_cpu()
-    return LoadedModel(model, chosen_device, dtype, checkpoint_fingerprint(folder))
+        network.prepare_for_cpu()
+    return LoadedModel(network, chosen_device, dtype, checkpoint_fingerprint(inspection.folder), inspection.notes)
 
 
 def checkpoint_fingerprint(folder: Path) -> str:
@@ -184,7 +211,7 @@ def _bfloat16_is_fast_on_cpu() -> bool:
 
 
 def describe(loaded: LoadedModel, version: str) -> str:
-    """The first log line of a tool that runs a model."""
+    """The first log lines of a tool that runs a model: what runs where, under which licence, and how to cite it."""
     device = str(loaded.device)
     if loaded.device.type == "cuda":
         device += f" ({torch.cuda.get_device_name(loaded.device)})"
@@ -192,9 +219,12 @@ def describe(loaded: LoadedModel, version: str) -> str:
         device += f" ({torch.get_num_threads()} threads)"
     precision = str(loaded.precision).removeprefix("torch.")
     card = loaded.card
-    return f"segnt_tools {version}: {card.name} on {device} in {precision}; licence of the weights: {card.licence}"
+    line = f"segnt_tools {version}: {card.name} on {device} in {precision}; licence of the weights: {card.licence}"
+    return f"{line}\ncite: {card.citation}" if card.citation else line
 
 
 def log_model(loaded: LoadedModel, version: str) -> None:
-    """Say version, device, precision, model and licence, in one line."""
+    """Say version, device, precision, model, licence and citation, then what was taken for granted in reading it."""
     logger.info(describe(loaded, version))
+    for note in loaded.notes:
+        logger.info(note)

@@ -56,12 +56,16 @@ class SegmentNTConfig:
 
 
 class SegmentNT(SegmentationModel):
-    """Base codes to logits of the 14 (or other) elements at every base."""
+    """Base codes to logits of the 14 (or other) elements at every base.
+
+    Raises:
+        CheckpointError: the size of the vocabulary does not tell the order of the tokens.
+    """
 
     def __init__(self, card: Card, config: SegmentNTConfig) -> None:
         super().__init__()
         self.card, self.config = card, config
-        self.tokenizer = KmerTokenizer(BASES)
+        self.tokenizer = KmerTokenizer.of_embedding(config.encoder.vocabulary, BASES)
         self.encoder = NTEncoder(config.encoder)
         self.head = UNetHead(config.encoder.width, config.head_channels, BASES, len(card.tracks))
 

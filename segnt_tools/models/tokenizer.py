@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segnt_tools.errors import AssemblyError, UsageError
+from segnt_tools.errors import AssemblyError, CheckpointError, UsageError
 
 SPECIAL_TOKENS = ("<unk>", "<pad>", "<mask>", "<cls>", "<eos>", "<bos>")
 UNKNOWN, PAD, MASK, CLS = range(4)
@@ -50,6 +50,24 @@ class KmerTokenizer:
 
     k: int = 6
     specials_first: bool = True
+
+    @classmethod
+    def of_embedding(cls, rows: int, k: int = 6) -> KmerTokenizer:
+        """The tokenizer whose ids index an embedding table of so many rows.
+
+        v2 tables have a row for every token (4107 with 6-mers); v1 tables have none for the last two, `<eos>` and
+        `<bos>` (4105).
+
+        Raises:
+            CheckpointError: the table is of neither size, and nobody can tell which row stands for which token.
+        """
+        v1, v2 = 4**k + 9, 4**k + 11
+        if rows not in (v1, v2):
+            raise CheckpointError(
+                f"its table of token embeddings has {rows} rows, so that its token ids are not known",
+                hint=f"Tables of {k}-mers have {v2} rows (NT-v2) or {v1} (the order of tokens of NT-v1)",
+            )
+        return cls(k, specials_first=rows == v2)
 
     @property
     def first_kmer(self) -> int:

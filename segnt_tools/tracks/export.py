@@ -187,13 +187,23 @@ def write_bedgraph(
 
 
 def write_npz(reader: TracksReader, regions: Sequence[Region], tracks: Sequence[int], path: Path) -> None:
-    """Write the probabilities of one region: float32 `probability` (bases, tracks) and the names in `tracks`."""
+    """Write the probabilities of one region: float32 `probability` (bases, tracks) and the names in `tracks`.
+
+    `model`, `licence` and `citation` are texts: whose values they are, and on which terms.
+    """
     (region,) = regions
     probability = reader.probability(region.contig, region.start, region.end, tracks).T
     names = np.array([reader.tracks[i].name for i in tracks])
+    header = reader.header
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(
-            handle, probability=np.ascontiguousarray(probability), tracks=names, start=np.int64(region.start)
+            handle,
+            probability=np.ascontiguousarray(probability),
+            tracks=names,
+            start=np.int64(region.start),
+            model=np.array(header.model),
+            licence=np.array(str(header.card.get("licence", ""))),
+            citation=np.array(str(header.card.get("citation", ""))),
         )
 
 

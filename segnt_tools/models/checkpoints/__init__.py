@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
@@ -15,9 +16,10 @@ import torch
 
 from segnt_tools.errors import CheckpointError
 from segnt_tools.files import atomic_path, output_folder
+from segnt_tools.logs import logger
 from segnt_tools.models.architectures import build
 from segnt_tools.models.card import Card
-from segnt_tools.models.checkpoints.interpret import interpret, interpret_trunk
+from segnt_tools.models.checkpoints.interpret import Interpreted, interpret, interpret_trunk
 from segnt_tools.models.checkpoints.layouts import WEIGHTS_FILE, Layout, layout_of, read_foreign, read_safetensors
 from segnt_tools.models.checkpoints.naming import Tensors
 from segnt_tools.models.nt_encoder import EncoderConfig, MaskedLanguageModel
@@ -25,6 +27,7 @@ from segnt_tools.models.uninitialised import Uninitialised
 
 __all__ = [
     "WEIGHTS_FILE",
+    "Inspection",
     "inspect_checkpoint",
     "open_checkpoint",
     "open_trunk",
@@ -42,20 +45,54 @@ def open_checkpoint(folder: str | Path, name: str | None = None) -> tuple[Card, 
         folder: in our own, a Hugging Face or a JAX layout.
         name: name of the model, for folders without a card; official names also say which outputs were trained.
 
+    What was taken for granted is said in the log.
+
     Returns:
         The card, and float32 tensors that fit `registry.build(card)` exactly.
 
     Raises:
         CheckpointError: no known layout; damaged or unsafe; missing, unexpected or misshapen tensors, all listed.
     """
-    return _opened(Path(folder), name, shapes_only=False)
+    found = _opened(Path(folder), name, shapes_only=False)
+    for note in found.notes:
+        logger.info(note)
+    return found.card, found.tensors
 
 
-def inspect_checkpoint(folder: str | Path, name: str | None = None) -> Card:
-    """The card of a checkpoint folder, every tensor's name and shape checked, without reading the weights.
+@dataclass(slots=True)
+class Inspection:
+    """A checkpoint whose names and shapes were checked, to be carried to where its weights are needed.
+
+    Attributes:
+        folder: of the checkpoint.
+        card: its card.
+        notes: what was taken for granted; whoever loads the weights says it, once.
+    """
+
+    folder: Path
+    card: Card
+    notes: tuple[str, ...]
+    _name: str | None
+    _tensors: Tensors | None
+
+    def take_weights(self) -> Tensors:
+        """The float32 weights, as open_checkpoint gives them.
+
+        Those that the inspection had to read already are handed over and not kept, so that they are not held twice.
+
+        Raises:
+            CheckpointError: as open_checkpoint.
+        """
+        held, self._tensors = self._tensors, None
+        return held if held is not None else _opened(self.folder, self._name, shapes_only=False).tensors
+
+
+def inspect_checkpoint(folder: str | Path, name: str | None = None) -> Inspection:
+    """What a checkpoint folder is, every tensor's name and shape checked, without reading the weights.
 
     To stop before anything expensive. It takes well under a second, but for JAX folders, whose pickles have to be read
-    to the end. Damaged numbers and wrong checksums are left to open_checkpoint.
+    to the end; their weights are kept for the one who loads them. Damaged numbers and wrong checksums are left to
+    open_checkpoint.
 
     Args:
         folder: in our own, a Hugging Face or a JAX layout.
@@ -64,23 +101,23 @@ def inspect_checkpoint(folder: str | Path, name: str | None = None) -> Card:
     Raises:
         CheckpointError: no known layout; unsafe; missing, unexpected or misshapen tensors, all listed.
     """
-    return _opened(Path(folder), name, shapes_only=True)[0]
+    found = _opened(Path(folder), name, shapes_only=True)
+    was_read = not any(tensor.is_meta for tensor in found.tensors.values())
+    return Inspection(Path(folder), found.card, found.notes, name, found.tensors if was_read else None)
 
 
-def _opened(folder: Path, name: str | None, *, shapes_only: bool) -> tuple[Card, Tensors]:
+def _opened(folder: Path, name: str | None, *, shapes_only: bool) -> Interpreted:
     layout, place = layout_of(folder)
-    unknown: tuple[str, ...] = ()
     if layout is Layout.OWN:
-        card = Card.read(place)
         file = place / WEIGHTS_FILE
-        tensors = read_safetensors(file, shapes_only=shapes_only)
-        if not shapes_only and card.sha256 and weights_sha256(file) != card.sha256:
+        found = Interpreted(Card.read(place), read_safetensors(file, shapes_only=shapes_only), ())
+        if not shapes_only and found.card.sha256 and weights_sha256(file) != found.card.sha256:
             raise CheckpointError("is not the file that the card was made for: checksums differ", file=file)
     else:
-        interpreted = interpret(read_foreign(layout, place, shapes_only=shapes_only), name)
-        card, tensors, unknown = interpreted.card, interpreted.tensors, interpreted.unknown
-    _check_against(_empty_model(card, place).state_dict(), tensors, unknown, layout, place, card.architecture)
-    return card, tensors
+        found = interpret(read_foreign(layout, place, shapes_only=shapes_only), name)
+    expected = _empty_model(found.card, place).state_dict()
+    _check_against(expected, found.tensors, found.unknown, layout, place, found.card.architecture)
+    return found
 
 
 def open_trunk(folder: str | Path) -> tuple[EncoderConfig, Tensors]:
@@ -135,6 +172,8 @@ def _empty_model(card: Card, folder: Path) -> torch.nn.Module:
     try:
         with torch.device("meta"), Uninitialised():
             return build(card)
+    except CheckpointError as error:
+        raise CheckpointError(error.message, file=error.file or folder, hint=error.hint) from error
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise CheckpointError(f"its configuration makes no {card.architecture}: {error}", file=folder) from error
 

@@ -16,7 +16,6 @@ import torch
 
 from segnt_tools.elements import SEGMENTNT_ELEMENTS
 from segnt_tools.errors import CheckpointError
-from segnt_tools.logs import logger
 from segnt_tools.models import segment_borzoi, segment_enformer, segment_nt
 from segnt_tools.models.card import Card
 from segnt_tools.models.checkpoints import naming
@@ -39,11 +38,13 @@ class Interpreted:
         card: its card.
         tensors: float32, under our names.
         unknown: foreign names that nothing is known about.
+        notes: what was taken for granted, for the user to know.
     """
 
     card: Card
     tensors: Tensors
     unknown: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def interpret(foreign: Foreign, name: str | None = None) -> Interpreted:
@@ -60,8 +61,11 @@ def interpret(foreign: Foreign, name: str | None = None) -> Interpreted:
     architecture = _architecture(tensors, foreign)
     table = _TABLES[architecture, foreign.layout]
     ours, unknown = table.convert(tensors)
+    notes: list[str] = []
     if foreign.layout is Layout.HUGGING_FACE and architecture != segment_nt.ARCHITECTURE:
-        ours, unknown = _with_unet(ours, unknown, tensors)
+        ours, unknown, matched = _with_unet(ours, unknown, tensors)
+        if matched:
+            notes.append(f"U-Net tensors matched by order and shape: {matched}")
     ours = naming.fuse_qkv(ours)
     try:
         config, geometry, per_base = _configured(architecture, ours, foreign)
@@ -74,14 +78,13 @@ def interpret(foreign: Foreign, name: str | None = None) -> Interpreted:
     known = official(name) if name else official_of_folder(foreign.folder, architecture)
     features = _features(foreign, outputs // (2 * per_base))
     if architecture == segment_nt.ARCHITECTURE and known is None and name is None:
-        logger.info(
-            "%s: all outputs are taken as trained; if this is segment_nt_multi_species, of which only the genic ones "
-            "are, add it with segnt models add --name segment_nt_multi_species",
-            foreign.folder,
+        notes.append(
+            f"{foreign.folder}: all outputs are taken as trained; if this is segment_nt_multi_species, of which only "
+            "the genic ones are, add it with segnt models add --name segment_nt_multi_species"
         )
     title = name or (known.name if known is not None else _folder_name(foreign.folder))
     card = card_of(title, known, architecture, features, geometry, config)
-    return Interpreted(card, ours, tuple(unknown))
+    return Interpreted(card, ours, tuple(unknown), tuple(notes))
 
 
 def interpret_trunk(foreign: Foreign) -> tuple[EncoderConfig, Tensors, tuple[str, ...]]:
@@ -305,16 +308,20 @@ def borzoi_config(ours: Tensors, crop: int = BorzoiConfig().crop) -> BorzoiConfi
 _PLACES = tuple(f"{part}.{i}" for part in ("down.0", "down.1", "up.0", "up.1", "out") for i in range(2))
 
 
-def _with_unet(ours: Tensors, unknown: list[str], tensors: Tensors) -> tuple[Tensors, list[str]]:
-    """Find the ten convolutions and the projection of the U-Net among the unknown tensors, by order and shape."""
+def _with_unet(ours: Tensors, unknown: list[str], tensors: Tensors) -> tuple[Tensors, list[str], str]:
+    """Find the ten convolutions and the projection of the U-Net among the unknown tensors, by order and shape.
+
+    Returns:
+        All our tensors, the names that are still unknown, and what was taken for what; an empty text if nothing fits.
+    """
     convs = [n.removesuffix(".weight") for n in unknown if n.endswith(".weight") and tensors[n].dim() == 3]
     linears = [n.removesuffix(".weight") for n in unknown if n.endswith(".weight") and tensors[n].dim() == 2]
     if len(convs) != len(_PLACES) or len(linears) != 1:
-        return ours, unknown
+        return ours, unknown, ""
     ordered = _ordered(convs)
     turn = _fitting_turn([tensors[f"{name}.weight"] for name in ordered])
     if turn is None:
-        return ours, unknown
+        return ours, unknown, ""
     found = dict(ours)
     for place, name in zip(_PLACES, ordered, strict=True):
         weight = tensors[f"{name}.weight"]
@@ -325,8 +332,8 @@ def _with_unet(ours: Tensors, unknown: list[str], tensors: Tensors) -> tuple[Ten
         if f"{name}.bias" in tensors:
             found[f"head.{place}.bias"] = tensors[f"{name}.bias"]
     used = {f"{name}.{kind}" for _, name in sources for kind in ("weight", "bias")}
-    logger.info("U-Net tensors matched by order and shape: %s", ", ".join(f"{b} -> head.{a}" for a, b in sources))
-    return found, [name for name in unknown if name not in used]
+    matched = ", ".join(f"{theirs} -> head.{place}" for place, theirs in sources)
+    return found, [name for name in unknown if name not in used], matched
 
 
 def _ordered(names: list[str]) -> list[str]:
