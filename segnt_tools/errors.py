@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from typing import ClassVar
 
@@ -38,6 +39,12 @@ class SegntError(Exception):
         )
         hint = "" if self.hint is None else f". {self.hint}"
         return f"{place}{self.message}{hint}"
+
+
+def some_names(names: Iterable[str]) -> str:
+    """The first three names for a message, and `...` if there are more."""
+    first = list(names)
+    return ", ".join([*first[:3], *(["..."] if len(first) > 3 else [])])
 
 
 class UsageError(SegntError):

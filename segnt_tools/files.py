@@ -19,8 +19,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path in the folder of `path`, flushed to disk and renamed to it when the block ends well.
 
     The temporary name keeps the suffixes, because some writers choose their format by them. Whatever goes wrong inside
-    the block removes the temporary file and leaves an older `path` untouched. A link is followed. A device or a pipe
-    (/dev/null, /dev/stdout) is written into: renaming a file over it would destroy it.
+    the block removes the temporary file and leaves an older `path` untouched. Missing folders above `path` are made. A
+    link is followed. A device or a pipe (/dev/null, /dev/stdout) is written into: renaming a file over it would destroy
+    it.
+
+    Raises:
+        UsageError: the folder of `path` cannot be made.
     """
     path = path.resolve()
     if path.exists() and not path.is_file() and not path.is_dir():
@@ -30,6 +34,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             with collected.open("rb") as source, path.open("wb") as target:
                 shutil.copyfileobj(source, target)
         return
+    if not path.parent.is_dir():
+        output_folder(path.parent)
     handle, name = tempfile.mkstemp(prefix=_TEMPORARY_PREFIX, suffix="".join(path.suffixes), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
@@ -67,6 +73,18 @@ def output_folder(path: Path) -> Path:
             f"cannot write into the output folder ({error.strerror})", file=path, hint="Give another --out"
         ) from error
     return path
+
+
+def require_output_file(path: Path) -> None:
+    """Make the folder of an output file, before a long run, and make sure that it can be written.
+
+    A device or a pipe needs no folder that can be written.
+
+    Raises:
+        UsageError: the folder is a file, or cannot be made or written.
+    """
+    if path.is_file() or not path.exists():
+        output_folder(path.parent)
 
 
 def require_free_space(folder: Path, needed: int) -> None:

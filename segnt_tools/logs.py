@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from enum import Enum
 
 logger = logging.getLogger("segnt_tools")
 
@@ -27,6 +28,33 @@ def set_up(quiet: bool, debug: bool) -> None:
     logger.handlers[:] = [handler]
     logger.propagate = False
     logger.setLevel(logging.DEBUG if debug else logging.ERROR if quiet else logging.INFO)
+
+
+class _Unit(Enum):
+    """What numbers of bases are told in, each large enough that a small input does not read 0.00."""
+
+    MEGABASES = ("Mb", 10**6, 2, 3)
+    KILOBASES = ("kb", 10**3, 2, 1)
+    BASES = ("bases", 1, 0, 0)
+
+    def __init__(self, word: str, bases: int, digits: int, rate_digits: int) -> None:
+        self.word = word
+        self.bases = bases
+        self._digits = digits
+        self._rate_digits = rate_digits
+
+    @classmethod
+    def of(cls, bases: float) -> _Unit:
+        """Mb from 0.1 Mb on, kb from 1 kb on."""
+        return cls.MEGABASES if bases >= 10**5 else cls.KILOBASES if bases >= 10**3 else cls.BASES
+
+    def count(self, bases: int) -> str:
+        """A number of bases in this unit, without it."""
+        return f"{bases / self.bases:.{self._digits}f}"
+
+    def rate(self, bases_per_second: float) -> str:
+        """A rate in this unit a second, without it."""
+        return f"{bases_per_second / self.bases:.{self._rate_digits}f}"
 
 
 class Progress:
@@ -59,7 +87,12 @@ class Progress:
         rate = self.done / seconds if seconds > 0 else 0.0
         left = f", {_duration((self.total - self.done) / rate)} left" if rate and self.total > self.done else ""
         share = f" ({self.done / self.total:.0%})" if self.total else ""
-        return f"{self.what}: {self.done / 1e6:.2f} of {self.total / 1e6:.2f} Mb{share}, {rate / 1e6:.3f} Mb/s{left}"
+        unit = _Unit.of(max(self.total, self.done))
+        pace = max(unit, _Unit.of(rate), key=lambda one: one.bases)
+        return (
+            f"{self.what}: {unit.count(self.done)} of {unit.count(self.total)} {unit.word}{share}, "
+            f"{pace.rate(rate)} {pace.word}/s{left}"
+        )
 
     def _show(self, line: str) -> None:
         if self._live:

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from conftest import require_engine
-from gff_helpers import gff, gtf, manifest_rows, write
+from gff_helpers import gff, gff_line, gtf, write
 
 from segnt_tools.commands.main import run
 from segnt_tools.gff.checking import check_file
@@ -357,6 +357,21 @@ def test_genome_option(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("E092 ")
 
 
+def test_sequences_of_another_genome(tmp_path, capsys):
+    """Messages name what the genome has; a closing line of advice only where it has none of the sequences."""
+    fasta = write(tmp_path, "g.fa", "".join(f">{name}\nACGT\n" for name in ("a", "b", "c", "d")))
+    path = gff(tmp_path, "enhancer 1 4 . . ID=e")
+    assert run(["check-gff", str(path), "--genome", str(fasta)]) == 1
+    said = capsys.readouterr()
+    assert "the genome has no sequence ctg (it has a, b, c, ...)" in said.out
+    assert "the genome has none of the file's sequences" in said.err.splitlines()[-1]
+    other = write(tmp_path, "b.gff3", path.read_text() + gff_line("enhancer 1 4 . . ID=f", "b"))
+    assert run(["check-gff", str(other), "--genome", str(fasta)]) == 1
+    said = capsys.readouterr()
+    assert "(it has a, b, c, ...)" in said.out
+    assert "none of the file's sequences" not in said.err
+
+
 def test_json_and_sarif(tmp_path, capsys):
     path = gff(tmp_path, *defective("CDS outside exon")[0])
     assert run(["check-gff", "-q", str(path), "--format", "json", "--json", str(tmp_path / "r.json")]) == 1
@@ -375,24 +390,6 @@ def test_rules_are_listed_with_unique_codes(capsys):
     assert run(["check-gff", "-q", "--rules"]) == 0
     codes = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
     assert len(codes) == len(set(codes)) > 60
-
-
-@pytest.mark.parametrize("row", manifest_rows("gff", "gtf"), ids=lambda row: row["path"].rsplit("/", 1)[-1])
-def test_odd_inputs_get_what_the_manifest_expects(shared, capsys, row):
-    status = run(["check-gff", "-q", str(shared / "odd_inputs" / row["path"])])
-    captured = capsys.readouterr()
-    assert "Traceback" not in captured.err
-    match row["class"]:
-        case "valid":
-            assert (status, captured.out) == (0, "")
-        case "odd-valid":
-            assert status == 0, captured.out
-        case "broken":
-            # An unknown type is a warning, as its row of the manifest asks for.
-            assert status in (1, 2) or "warning" in row["expectation"], captured.out
-            assert captured.out or captured.err
-        case _:
-            assert status in (0, 1, 2)
 
 
 @pytest.mark.parametrize("severity", list(Severity))

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from segnt_tools.errors import UsageError
-from segnt_tools.files import atomic_path, output_folder, remove_leftovers, require_free_space, write_text
+from segnt_tools.files import (
+    atomic_path,
+    output_folder,
+    remove_leftovers,
+    require_free_space,
+    require_output_file,
+    write_text,
+)
 
 
 def test_a_failure_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
@@ -67,3 +74,15 @@ def test_links_are_followed(tmp_path: Path) -> None:
     write_text(tmp_path / "link", "hello")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "far" / "file").read_text() == "hello"
+
+
+def test_missing_folders_of_a_file_are_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "one" / "a.txt", "hello")
+    assert (tmp_path / "new" / "one" / "a.txt").read_text() == "hello"
+    require_output_file(tmp_path / "other" / "b.txt")
+    assert (tmp_path / "other").is_dir()
+    require_output_file(Path("/dev/null"))
+    with pytest.raises(UsageError, match="cannot write into"):
+        write_text(Path("/proc/none/a.txt"), "hello")
+    with pytest.raises(UsageError):
+        write_text(tmp_path / "new" / "one" / "a.txt" / "b.txt", "hello")

@@ -312,12 +312,50 @@ def test_command(tmp_path, shards, genome):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"--locus-prefix": "1 x"}, {"--out": "nowhere/out.gff3"}, {"--existing": "none.gff3"}, {"--genome": "none.fa"}],
+    [{"--locus-prefix": "1 x"}, {"--out": "/dev/null/out.gff3"}, {"--existing": "none.gff3"}, {"--genome": "none.fa"}],
 )
 def test_wrong_usage_leaves_nothing_behind(tmp_path, shards, genome, changes):
     options = {"--genome": str(genome), "--out": str(tmp_path / "out.gff3")} | changes
     assert run(["merge-gff", "-q", str(shards[0]), *itertools.chain(*options.items())]) == 2
     assert not (tmp_path / "out.gff3").exists()
+
+
+def test_missing_folders_of_the_outputs_are_made(tmp_path, shards, genome):
+    out, table = tmp_path / "new/folder/out.gff3", tmp_path / "other/table.tsv"
+    arguments = ["merge-gff", "-q", str(shards[0]), "--genome", str(genome), "--out", str(out), "--dropped", str(table)]
+    assert run(arguments) == 0
+    assert out.is_file()
+    assert table.is_file()
+
+
+# As call-peaks writes them: of one start, the shorter interval comes first, then the name of the track.
+ELEMENT_CALLS = (
+    "exon 10 20 + . Name=exon;element=exon;summit=0.9",
+    "protein_coding_gene 10 40 + . Name=protein_coding_gene;element=protein_coding_gene;summit=0.8",
+    "protein_coding_gene 10 40 - . Name=protein_coding_gene;element=protein_coding_gene;summit=0.7",
+    "five_prime_UTR 10 50 + . Name=5UTR;element=5UTR;summit=0.9",
+    "CDS_region 10 50 + . Name=CDS;element=CDS;summit=0.9",
+    "exon 30 60 + . Name=exon;element=exon;summit=0.9",
+)
+
+
+def test_element_calls_are_no_genes_and_keep_their_order(tmp_path, genome):
+    calls = gff(tmp_path, *ELEMENT_CALLS)
+    out, report = tmp_path / "out.gff3", tmp_path / "r.json"
+    assert run(["merge-gff", "-q", str(calls), "--genome", str(genome), "--out", str(out), "--json", str(report)]) == 0
+    rows = [line for line in out.read_text().splitlines() if line[0] != "#"]
+    assert rows == calls.read_text().splitlines()[1:]
+    assert "###" not in out.read_text()
+    counts = json.loads(report.read_text())
+    assert (counts["genes"], counts["other_features"]) == (0, len(ELEMENT_CALLS))
+
+
+def test_an_element_call_does_not_push_out_a_gene(tmp_path):
+    predicted = write(tmp_path, "p.gff3", gff(tmp_path, *ELEMENT_CALLS).read_text() + "".join(model("p", 10, 60)))
+    merged = merge([predicted], file_of(tmp_path, "known.gff3", model("k", 10, 60)))
+    assert ids(merged).count("k") == 1
+    assert merged.counts()["other_features"] == len(ELEMENT_CALLS)
+    assert merged.counts()["dropped"] == 1
 
 
 def test_model_and_licence_lines_are_carried_over(tmp_path, genome):
@@ -329,7 +367,8 @@ def test_model_and_licence_lines_are_carried_over(tmp_path, genome):
 
 
 @pytest.mark.parametrize("row", manifest_rows("gff", "gtf"), ids=lambda row: row["path"].rsplit("/", 1)[-1])
-def test_odd_inputs_are_merged_or_refused_and_nothing_gets_lost(shared, tmp_path, row):
+def test_of_odd_inputs_that_are_merged_nothing_gets_lost(shared, tmp_path, row):
+    """Which are merged and which refused is told by test_odd_inputs.py."""
     path = shared / "odd_inputs" / row["path"]
     try:
         features = list(read_features(path, ReadReport()))
@@ -338,20 +377,15 @@ def test_odd_inputs_are_merged_or_refused_and_nothing_gets_lost(shared, tmp_path
             lengths[one.seqid] = max(one.end, lengths.get(one.seqid, 0))
         merged = merge_files([path], lengths, None, MergeOptions())
     except SegntError:
-        assert row["class"] in ("broken", "unsure")
         return
-    report = merged.reports[path]
-    written = sum(len(locus.rows) for locus in merged.loci)
     if row["format"] == "gff":
-        lost = sum(tally.count for tally in report.dropped.values())
-        assert written + lost == len(features)
-    if row["class"] == "broken":
-        assert report.noted or report.dropped or "no SO term" in row["expectation"]
-    else:
+        lost = sum(tally.count for tally in merged.reports[path].dropped.values())
+        assert sum(len(locus.rows) for locus in merged.loci) + lost == len(features)
+    if row["class"] in ("valid", "odd-valid"):
         assert not merged.dropped
         with (tmp_path / "out.gff3").open("w") as handle:
             write_merged(handle, merged, lengths)
-        assert row["class"] == "unsure" or check_file(tmp_path / "out.gff3").good
+        assert check_file(tmp_path / "out.gff3").good
 
 
 @pytest.mark.parametrize("name", ["saccharomyces_cerevisiae_chrI-XII", "plasmodium_falciparum_chr1-10"])

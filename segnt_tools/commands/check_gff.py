@@ -80,6 +80,10 @@ def _log_summary(result: CheckResult) -> None:
         result.count(Severity.ERROR),
         result.count(Severity.WARNING),
     )
+    if result.foreign:
+        logger.warning(
+            "the genome has none of the file's sequences: give the genome that the file was made for, or rename them"
+        )
 
 
 def _print_text(result: CheckResult) -> None:

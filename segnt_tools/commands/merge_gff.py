@@ -23,8 +23,7 @@ from pathlib import Path
 
 from segnt_tools import __version__
 from segnt_tools.commands.common import add_common_options, probability, write_report
-from segnt_tools.errors import UsageError
-from segnt_tools.files import atomic_path
+from segnt_tools.files import atomic_path, require_output_file
 from segnt_tools.gff.lines import read_pragmas
 from segnt_tools.gff.merging import (
     Merged,
@@ -77,8 +76,7 @@ def run(args: argparse.Namespace) -> int:
     options = MergeOptions(args.prefer, args.max_overlap, check_prefix(args.locus_prefix), keep_ids=args.keep_ids)
     table = args.dropped or args.out.with_name(f"{args.out.name.removesuffix('.gff3')}.dropped.tsv")
     for path in (args.out, table):
-        if not path.parent.is_dir():
-            raise UsageError(f"no such folder {path.parent}", hint="Make it, or give another --out")
+        require_output_file(path)
     with Assembly.open(args.genome) as assembly:
         lengths = assembly.lengths
     inputs = [*args.gff, *([args.existing] if args.existing is not None else [])]

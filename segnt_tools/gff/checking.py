@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from segnt_tools.elements import Strand
+from segnt_tools.errors import some_names
 from segnt_tools.gff import rules
 from segnt_tools.gff.features import Attributes, Feature
 from segnt_tools.gff.lines import Dialect, Directives, FeatureFile
@@ -37,12 +38,14 @@ class CheckResult:
         dialect: GFF3 or GTF.
         features: number of features read.
         findings: by line.
+        foreign: a genome was given, and it has none of the file's sequences.
     """
 
     path: Path
     dialect: Dialect
     features: int
     findings: list[Finding]
+    foreign: bool = False
 
     def count(self, severity: Severity) -> int:
         """Number of findings of a severity."""
@@ -84,7 +87,8 @@ def check_file(
         splice_sites=splice_sites,
     )
     findings.sort(key=lambda finding: (finding.line, finding.rule.code, finding.message))
-    return CheckResult(path, file.dialect, len(features), findings)
+    foreign = genome is not None and bool(features) and all(one.seqid not in genome.lengths for one in features)
+    return CheckResult(path, file.dialect, len(features), findings, foreign)
 
 
 def check_features(
@@ -133,7 +137,7 @@ def _check_places(features: list[Feature], directives: Directives, genome: Genom
         if length is None:
             if feature.seqid not in unknown:
                 unknown.add(feature.seqid)
-                message = f"the genome has no sequence {feature.seqid}"
+                message = f"the genome has no sequence {feature.seqid} (it has {some_names(genome.lengths)})"
                 sink(Finding(rules.UNKNOWN_SEQUENCE, feature.line, feature.label, message))
         elif feature.end > length and feature.seqid not in circular:
             message = f"{_span(feature)} runs past the end of {feature.seqid} ({length} bases)"

@@ -52,6 +52,11 @@ class Feature:
         """Values of `Parent`."""
         return self.attributes.get("Parent", ())
 
+    @property
+    def called_element(self) -> str | None:
+        """Element that the row is a call of, as call-peaks writes it; None for parts of a gene and all others."""
+        return None if self.parents else self.first("element")
+
     def first(self, *names: str) -> str | None:
         """First value of the first of these attributes that is there."""
         for name in names:

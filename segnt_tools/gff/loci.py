@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from segnt_tools.elements import Strand
-from segnt_tools.errors import AnnotationFileError
+from segnt_tools.errors import AnnotationFileError, some_names
 from segnt_tools.gff.checking import check_features
 from segnt_tools.gff.features import Feature
 from segnt_tools.gff.genemodel import Interval
 from segnt_tools.gff.lines import Dialect, FeatureFile
 from segnt_tools.gff.modelrules import merged
 from segnt_tools.gff.reading import ReadReport, open_features, read_genes
-from segnt_tools.gff.rules import PARENT_CYCLE, Finding, Severity
+from segnt_tools.gff.rules import PARENT_CYCLE, UNKNOWN_TYPE, Finding, Severity
 from segnt_tools.gff.types import LANDMARKS, PartKind, is_gene_type, part_kind
 from segnt_tools.gff.writing import gene_features
 
@@ -28,7 +28,8 @@ class Locus:
         rows: the rows, roots first, parents before their children, each level in genome order.
         file: where it was read.
         existing: it is part of the existing annotation.
-        is_gene: it holds a gene, transcript or CDS, and takes part in the resolution of overlaps.
+        is_gene: it holds a gene, transcript or CDS, and takes part in the resolution of overlaps. Element calls
+            are no genes, whatever their type.
         blocks: what another gene must not overlap: its CDS, or, without CDS, its exons, or else its whole span.
     """
 
@@ -108,9 +109,8 @@ def read_loci(path: Path, lengths: Mapping[str, int], report: ReadReport, *, exi
 
 def _require_place(feature: Feature, lengths: Mapping[str, int], path: Path) -> None:
     if feature.seqid not in lengths:
-        known = ", ".join(list(lengths)[:3])
         raise AnnotationFileError(
-            f"the genome has no sequence {feature.seqid} (it has {known}{', ...' if len(lengths) > 3 else ''})",
+            f"the genome has no sequence {feature.seqid} (it has {some_names(lengths)})",
             file=path,
             line=feature.line,
             hint="Give the genome that the file was made for",
@@ -123,7 +123,7 @@ def _report_findings(path: Path, features: list[Feature], file: FeatureFile, rep
     def sink(finding: Finding) -> None:
         if finding.rule is PARENT_CYCLE:
             raise AnnotationFileError(f"{finding.feature}: {finding.message}", file=path, line=finding.line)
-        if finding.rule.severity is Severity.ERROR:
+        if finding.rule.severity is Severity.ERROR or finding.rule is UNKNOWN_TYPE:
             report.take_finding(finding)
 
     check_features(features, file.dialect, sink, directives=file.directives)
@@ -254,6 +254,8 @@ def _in_order(rows: list[Feature]) -> list[Feature]:
 
 def _locus(rows: list[Feature], path: Path, existing: bool) -> Locus:
     locus = Locus(rows, path, existing)
+    if all(row.called_element is not None for row in rows):
+        return locus
     coding = [row for row in rows if part_kind(row.type) is PartKind.CDS]
     exons = [row for row in rows if part_kind(row.type) is PartKind.EXON]
     genes = [row for row in rows if is_gene_type(row.type)]

@@ -4,8 +4,8 @@ The rule for overlaps: two genes of different files collide if they lie on the s
 (exon bases where a gene has no CDS): more than `max_overlap` times the coding bases of the shorter one; with the
 default of 0 one shared base is enough. Of two that collide the preferred one stays: by `prefer`, then by score (none
 counts as lowest), then the one with more coding bases, then the one further left. Genes of one file never push out
-each other: whoever made the file meant them so. Features that are no genes never collide; equal ones of several files
-are written once.
+each other: whoever made the file meant them so. Features that are no genes (as element calls are, of any type)
+never collide; equal ones of several files are written once.
 
 gffutils is not used: it keeps each part of a discontinuous feature as a row of its own, needs a database on disk that
 takes longer to build than the whole merge, and would change the order of attributes; what is needed of it, trees by
@@ -21,7 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
-from segnt_tools.elements import Strand
+from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import UsageError
 from segnt_tools.gff.features import Feature, format_feature
 from segnt_tools.gff.genemodel import Interval
@@ -145,8 +145,12 @@ def merge_loci(
 
 
 def _place(locus: Locus, rank: Mapping[str, int]) -> tuple[object, ...]:
+    """Sort key of genome order; of what begins at one base, element calls come last."""
     root = locus.root
-    return (rank[root.seqid], locus.start, -locus.end, not locus.is_gene, root.type, _Detail(locus))
+    if root.called_element is not None and not locus.is_gene:  # as call-peaks orders them
+        track = Track(root.called_element, root.strand).name
+        return (rank[root.seqid], locus.start, True, locus.end, track, _Detail(locus))
+    return (rank[root.seqid], locus.start, False, -locus.end, not locus.is_gene, root.type, _Detail(locus))
 
 
 def _text(locus: Locus) -> str:

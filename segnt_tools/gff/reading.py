@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
-from segnt_tools.errors import AnnotationFileError
+from segnt_tools.errors import AnnotationFileError, some_names
 from segnt_tools.gff import rules
 from segnt_tools.gff.assembling import GeneAssembler
 from segnt_tools.gff.features import Feature
@@ -193,12 +193,7 @@ def _require_known_contig(path: Path, contigs: Mapping[str, int], lengths: Mappi
     if lengths is None or not contigs or any(name in lengths for name in contigs):
         return
     raise AnnotationFileError(
-        f"none of its sequences ({_some(contigs)}) is in the genome ({_some(lengths)})",
+        f"none of its sequences ({some_names(contigs)}) is in the genome ({some_names(lengths)})",
         file=path,
         hint="Use an annotation of this assembly, with the same sequence names",
     )
-
-
-def _some(names: Mapping[str, int]) -> str:
-    first = ", ".join(list(names)[:3])
-    return f"{first}, ..." if len(names) > 3 else first

@@ -153,8 +153,9 @@ class _Reader:
 
     def _take(self, assembler: GeneAssembler, features: Iterator[Feature] | list[Feature]) -> None:
         for feature in features:
-            called = "polyA_signal" if feature.type in POLYA_TYPES else feature.first("element")
-            if called is not None and not feature.parents:
+            is_polya = feature.type in POLYA_TYPES and not feature.parents
+            called = "polyA_signal" if is_polya else feature.called_element
+            if called is not None:
                 self._result.collector.add(feature.seqid, called, feature.strand, feature.start, feature.end)
                 self._result.called.add(called)
             elif is_loose(feature):

@@ -225,6 +225,10 @@ def _report(labels: LabelSet, sources: LabelSources, places: Places) -> LabelRep
         if annotation.report.bare:
             reasons["gene or transcript without exon or CDS"] = len(annotation.report.bare)
         report.rejected[annotation.file] = reasons
+        report.notes += [
+            f"{annotation.file}: {tally.count} x {remark} (first: line {tally.line}, {tally.example})"
+            for remark, tally in sorted(annotation.report.noted.items())
+        ]
         if annotation.loose_rows:
             report.notes.append(
                 f"{annotation.file}: {annotation.loose_rows} rows name no transcript; what that leaves open is masked"

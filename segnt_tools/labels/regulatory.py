@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segnt_tools.elements import Strand
-from segnt_tools.errors import AnnotationFileError, UsageError
+from segnt_tools.errors import AnnotationFileError, UsageError, some_names
 from segnt_tools.gff.lines import open_text
 from segnt_tools.labels.aliases import ContigNames
 from segnt_tools.labels.bed import BedNotes, read_bed
@@ -75,9 +75,8 @@ class Places:
         found = self.names.find(name)
         if found is None:
             if not self.ignore_missing:
-                known = ", ".join(list(self.lengths)[:3])
                 raise AnnotationFileError(
-                    f"the genome has no sequence {name} (it has {known}{', ...' if len(self.lengths) > 3 else ''})",
+                    f"the genome has no sequence {name} (it has {some_names(self.lengths)})",
                     file=path,
                     line=line,
                     hint="Give the names that mean the same with --aliases, or pass over with --ignore-missing-contigs",
