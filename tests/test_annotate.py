@@ -292,25 +292,56 @@ def test_a_finished_run_is_not_repeated_and_not_mixed(
     assert contents(out) == contents(finished)
 
 
+# What a run writes, in this order: each start of the killed run gets to the next of these.
+SIGNS = (
+    "intermediate/settings.json",
+    "intermediate/assembly/shards.tsv",
+    "intermediate/shards/00001.h5",
+    "intermediate/shards/00003.h5",
+    "elements.bed",
+    "intermediate/elements.json",
+    "genes.gff3",
+    "intermediate/genes.json",
+    "tracks/exon.plus.bw",
+    "report.html",
+    ".intermediate.done",
+)
+
+
+def kill_after(command: list[str], sign: Path, delay: float) -> None:
+    """Run a command, and kill it some time after a file has appeared; it must not have come to its end."""
+    process = subprocess.Popen(command)
+    try:
+        limit = time.monotonic() + 300
+        while not sign.exists():
+            assert process.poll() is None, f"it ended without {sign}"
+            assert time.monotonic() < limit, f"no {sign}"
+            time.sleep(0.002)
+        time.sleep(delay)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_and_run_again(finished: Path, small: Path, tmp_path: Path) -> None:
-    """Ten kills at random moments of one run; the last start is left to finish."""
-    chance = random.Random(20)
-    command = [SEGNT, "annotate", small, "--out", tmp_path / "out", "-q"]
-    begun = time.monotonic()
-    plain = tmp_path / "plain"
-    subprocess.run([SEGNT, "annotate", small, "--out", plain, "-q"], check=True)
-    duration = time.monotonic() - begun
-    for _ in range(10):
-        process = subprocess.Popen(command)
-        try:
-            process.wait(timeout=chance.uniform(0.2, 1.1) * duration)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    subprocess.run(command, check=True)
-    assert contents(tmp_path / "out") == contents(finished)
-    assert sorted(os.listdir(tmp_path / "out")) == sorted(os.listdir(finished))
+    """One run killed in every step, at random moments after it had begun to write; the last start is left to finish."""
+    chance, shards = random.Random(20), {}
+    out, plain = tmp_path / "killed" / "out", tmp_path / "plain" / "out"
+    command = [str(SEGNT), "annotate", str(small), "--shards", "5", "-q", "--out"]
+    subprocess.run([*command, str(plain)], check=True)
+    for sign in SIGNS:
+        # The end is too near for a delay.
+        kill_after([*command, str(out)], out / sign, 0 if sign == SIGNS[-1] else chance.uniform(0, 0.1))
+        found = {path.name: path.stat() for path in out.glob("intermediate/shards/0*.h5")}
+        done = {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
+        assert sign == SIGNS[-1] or shards.items() <= done.items()  # shards that were done are not done again
+        shards = done
+    subprocess.run([*command, str(out)], check=True)
+    assert contents(out) == contents(plain)
+    assert contents(out, TEXT_FILES) == contents(finished, TEXT_FILES)
+    assert sorted(os.listdir(out)) == sorted(os.listdir(finished))
 
 
 @pytest.mark.parametrize(
@@ -338,6 +369,16 @@ def test_wrong_options_are_refused_before_the_work(
     assert "predict" not in error
     assert "bases to annotate" not in error
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["", "sub"])
+def test_a_file_in_the_place_of_the_output_folder(
+    tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_fasta(tmp_path / "a.fa", {"a": "ACGT" * 100})
+    assert run(["annotate", str(file), "--model", "plant_small", "--out", str(file / place)]) == 2
+    assert "Give another --out" in capsys.readouterr().err
+    assert file.read_text().startswith(">a")
 
 
 def test_a_checkpoint_is_checked_before_the_assembly(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

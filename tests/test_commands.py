@@ -180,3 +180,10 @@ def test_settings_of_a_folder_are_remembered(tmp_path: Path) -> None:
     common.require_same_settings(path, {"model": "a", "window": 3}, "results")
     with pytest.raises(main.SegntError, match="model: then 'a', now 'b'"):
         common.require_same_settings(path, {"model": "b", "window": 3}, "results")
+
+
+@pytest.mark.parametrize(("text", "size"), [("auto", None), ("3", 3)])
+def test_batch_sizes(text: str, size: int | None) -> None:
+    parser = argparse.ArgumentParser()
+    common.add_model_options(parser, "auto")
+    assert parser.parse_args(["--batch-size", text]).batch_size == size

@@ -214,8 +214,8 @@ class _Annotation:
     def _forget(self) -> None:
         """Remove what a run leaves that got no further than its assembly: the next one may have other options."""
         shutil.rmtree(self.prepared, ignore_errors=True)
-        (self.folder / INTERMEDIATE / SETTINGS_FILE).unlink(missing_ok=True)
-        with suppress(OSError):  # there is none, or it holds files of somebody else
+        with suppress(OSError):  # there is none, or the folder holds files of somebody else, or is a file
+            (self.folder / INTERMEDIATE / SETTINGS_FILE).unlink(missing_ok=True)
             (self.folder / INTERMEDIATE).rmdir()
 
     def _check_options(self) -> None:

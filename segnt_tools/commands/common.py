@@ -125,7 +125,10 @@ def add_model_options(parser: argparse.ArgumentParser, default_model: str) -> No
         help="bases that neighbouring windows share, half of them given up by each; 0: none (default: the card's)",
     )
     group.add_argument(
-        "--batch-size", type=positive_int, metavar="N", help="windows at once (default: what fits into memory)"
+        "--batch-size",
+        type=lambda text: None if text == "auto" else positive_int(text),
+        metavar="N",
+        help="windows at once, or auto: what fits into memory (default: auto)",
     )
     group.add_argument(
         "--both-strands",
@@ -151,8 +154,6 @@ def write_report(path: Path | None, tool: str, values: Mapping[str, Any]) -> Non
     """Write a tool's JSON report; nothing in it depends on the clock, so that results can be compared byte for byte."""
     if path is None:
         return
-    if not path.parent.is_dir():
-        raise UsageError(f"no such folder {path.parent}", hint="Give another --json")
     document = {"tool": f"segnt {tool}", "schema_version": REPORT_SCHEMA_VERSION, "version": __version__, **values}
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
