@@ -3,8 +3,8 @@
     python benchmarks/validators.py --out results GENOME.fa.gz [GENOME.fa.gz ...] [--model auto] [--threads 2]
 
 Runs `gt gff3validator -typecheck so`, `gff3-validate --genome`, `segnt check-gff --genome` and `gffread -J`, which
-drops models whose coding sequence has an inner stop or lacks its start or stop: `whole` counts the mRNAs that are not marked
-as partial, `kept` what gffread keeps. A validator says ok or the first line of what it printed. Genomes that are
+drops models whose coding sequence has an inner stop or lacks its start or stop: `whole` counts the mRNAs that are not
+marked as partial, `kept` what gffread keeps. A validator says ok or the first line of what it printed. Genomes that are
 annotated in the folder already are not annotated again.
 """
 
