@@ -315,6 +315,26 @@ def test_bigwig_of_thousands_of_contigs_and_blocks(tmp_path: Path) -> None:
             assert found == pytest.approx(expected, abs=1e-5)
 
 
+def test_bigwig_is_the_same_in_whatever_batches_it_comes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    sizes = [400_000, 30, 90_000]
+    contig = np.repeat(np.arange(3), sizes)
+    start = np.concatenate([2 * np.arange(size) for size in sizes])
+    value = rng.random(contig.size).astype(np.float32)
+    written = []
+    for number, borders in enumerate(([], [131_072], np.sort(rng.integers(0, contig.size, 40)))):
+        path = tmp_path / f"{number}.bw"
+        with path.open("wb") as handle, BigWigWriter(handle, [(n, 800_000) for n in "abc"]) as writer:
+            for part in np.split(np.arange(contig.size), borders):
+                writer.write(contig[part], start[part], start[part] + 2, value[part])
+        written.append(path.read_bytes())
+    assert written[0] == written[1] == written[2]
+    with pyBigWig.open(str(tmp_path / "2.bw")) as bigwig:
+        read = [np.array([v for *_, v in bigwig.intervals(name)], dtype=np.float32) for name in "abc"]
+        assert np.array_equal(np.concatenate(read), value)
+        assert bigwig.header()["sumData"] == int(2 * value.astype(np.float64).sum())
+
+
 def test_bigwig_without_a_value(tmp_path: Path) -> None:
     path = write(tmp_path / "t.h5", [whole(CONTIGS[2])], np.full((3, 1000), -np.inf, dtype=np.float32))
     assert run(["tracks", "export", "--format", "bigwig", "--out", str(tmp_path), str(path), "-q"]) == 0

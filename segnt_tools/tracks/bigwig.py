@@ -31,6 +31,7 @@ _BLOCK_HEADER = struct.Struct("<IIIIIBBH")
 _BEDGRAPH = 1  # type of a block: entries with start, end and value
 
 _ENTRIES_A_BLOCK = 2048
+_ENTRIES_AT_ONCE = 64 * _ENTRIES_A_BLOCK
 _BINS_A_BLOCK = 512
 _CHILDREN_A_NODE = 256
 _MOST_ZOOM_LEVELS = 10
@@ -58,6 +59,8 @@ Records = NDArray[Any]
 class BigWigWriter:
     """Writes one file: entries of ascending contigs and positions, batch by batch; complete when closed.
 
+    The same entries give the same bytes, in whatever batches they come.
+
     Args:
         handle: an empty file, opened for writing bytes at any place.
         contigs: name and length of every contig; entries name them by their number in this list.
@@ -66,6 +69,8 @@ class BigWigWriter:
     def __init__(self, handle: IO[bytes], contigs: Sequence[tuple[str, int]]) -> None:
         self._handle = handle
         self._longest = max((length for _, length in contigs), default=0)
+        self._waiting: list[tuple[NDArray[np.int64], Records]] = []
+        self._waiting_entries = 0
         self._index: list[Records] = []
         self._levels: list[_ZoomLevel] | None = None
         self._covered, self._sum, self._squares = 0, 0.0, 0.0
@@ -89,18 +94,38 @@ class BigWigWriter:
             return
         entries = np.empty(starts.size, dtype=_ENTRY)
         entries["start"], entries["end"], entries["value"] = starts, ends, values
+        self._waiting.append((contigs, entries))
+        self._waiting_entries += starts.size
+        if self._waiting_entries >= _ENTRIES_AT_ONCE:
+            self._work_off(self._waiting_entries - self._waiting_entries % _ENTRIES_AT_ONCE)
+
+    def _work_off(self, count: int) -> None:
+        """Write the first so many waiting entries, in portions that do not depend on how they came."""
+        if not self._waiting:
+            return
+        contigs, entries = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
+        for first in range(0, count, _ENTRIES_AT_ONCE):
+            part = slice(first, min(first + _ENTRIES_AT_ONCE, count))
+            self._write_portion(contigs[part], entries[part])
+        # Copies: a view would keep all of it.
+        self._waiting = [(contigs[count:].copy(), entries[count:].copy())]
+        self._waiting_entries -= count
+
+    def _write_portion(self, contigs: NDArray[np.int64], entries: Records) -> None:
+        starts, ends = entries["start"].astype(np.int64), entries["end"].astype(np.int64)
         self._summarise(ends - starts, entries["value"].astype(np.float64))
         self._write_blocks(contigs, entries)
         if self._levels is None:
             finest = _ENTRIES_A_BIN * int((ends - starts).mean())
             self._levels = _zoom_levels(min(max(finest, _FINEST_BIN), _COARSEST_FIRST_BIN), self._longest)
         if self._levels:
-            self._levels[0].add(_split_at_bins(contigs, starts, ends, values, self._levels[0].width))
+            self._levels[0].add(_split_at_bins(contigs, starts, ends, entries["value"], self._levels[0].width))
 
     def _summarise(self, sizes: NDArray[np.int64], values: NDArray[np.float64]) -> None:
         self._covered += int(sizes.sum())
-        self._sum += float(np.dot(sizes, values))
-        self._squares += float(np.dot(sizes, values**2))
+        # No products of matrices: their last digits change with the number of threads.
+        self._sum += float((sizes * values).sum())
+        self._squares += float((sizes * values**2).sum())
         self._least, self._greatest = min(self._least, values.min()), max(self._greatest, values.max())
 
     def _write_blocks(self, contigs: NDArray[np.int64], entries: Records) -> None:
@@ -125,6 +150,7 @@ class BigWigWriter:
 
     def close(self) -> None:
         """Write the indices, the zoom levels and the header."""
+        self._work_off(self._waiting_entries)
         handle = self._handle
         index = np.concatenate(self._index) if self._index else np.empty(0, dtype=_INDEXED)
         index_offset = handle.tell()
