@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import signal
@@ -187,3 +188,31 @@ def test_batch_sizes(text: str, size: int | None) -> None:
     parser = argparse.ArgumentParser()
     common.add_model_options(parser, "auto")
     assert parser.parse_args(["--batch-size", text]).batch_size == size
+
+
+def test_sigterm_whose_exception_a_callback_loses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Python raises inside a callback of ctypes, as llvmlite has them, goes to the hook and nowhere else."""
+    lost, cleaned = [], []
+    monkeypatch.setattr(sys, "unraisablehook", lambda hooked: lost.append(hooked.exc_type.__name__))
+
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+    def command(args: argparse.Namespace) -> None:
+        ctypes.CFUNCTYPE(None)(interrupted)()
+        try:
+            time.sleep(20)
+        finally:
+            time.sleep(1.2)  # longer than the timer's steps: clean-up is not disturbed
+            cleaned.append(True)
+
+    before = signal.getsignal(signal.SIGALRM)
+    monkeypatch.setattr("segnt_tools.commands.check_gff.run", command)
+    begun = time.monotonic()
+    assert run(["check-gff", "x.gff3"]) == main.TERMINATED
+    assert time.monotonic() - begun < 10
+    assert lost == ["_Terminated"]
+    assert cleaned == [True]
+    assert signal.getsignal(signal.SIGALRM) is before

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 from types import FrameType, ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from segnt_tools import __version__
 from segnt_tools.commands.common import HelpFormatter, Parser
@@ -42,6 +42,8 @@ segnt COMMAND --help tells more about a command. Exit status: 0 done; 1 failed; 
 memory; 130 interrupted; 143 terminated.
 """
 
+_SECONDS_UNTIL_LOST = 0.5
+
 
 class _Terminated(BaseException):
     """SIGTERM arrived: unwind, so that temporary files are removed."""
@@ -50,18 +52,42 @@ class _Terminated(BaseException):
 class _Termination:
     """Handles SIGTERM.
 
+    A library may lose the exception: numba raises another one that says nothing while it compiles, and what is raised
+    inside a callback of ctypes goes nowhere. So the signal is remembered, and a timer raises again what was lost.
+
     Attributes:
-        asked: the signal arrived. Kept, because a library may lose the exception on its way out and raise another that
-            says nothing (numba does while it compiles).
+        asked: the signal arrived.
     """
 
     def __init__(self) -> None:
         self.asked = False
+        self._before: tuple[Any, tuple[float, float]] | None = None
 
-    def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
-        """Unwind."""
-        self.asked = True
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Unwind, unless that is going on."""
+        if not self.asked:
+            self.asked = True
+            timer = signal.setitimer(signal.ITIMER_REAL, _SECONDS_UNTIL_LOST, _SECONDS_UNTIL_LOST)
+            self._before = signal.signal(signal.SIGALRM, self), timer
+        elif _is_unwinding():
+            return
         raise _Terminated
+
+    def is_over(self) -> None:
+        """Stop the timer."""
+        if self._before is not None:
+            handler, timer = self._before
+            signal.setitimer(signal.ITIMER_REAL, *timer)
+            signal.signal(signal.SIGALRM, handler)
+            self._before = None
+
+
+def _is_unwinding() -> bool:
+    """Whether the exception is on its way through somebody's clean-up."""
+    error = sys.exception()
+    while error is not None and not isinstance(error, _Terminated):
+        error = error.__context__
+    return error is not None
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -89,10 +115,12 @@ def run(arguments: list[str]) -> int:
     try:
         return int(args.run(args) or SUCCESS)
     except BaseException as error:
+        termination.is_over()
         if args.debug:
             raise
         return _status_of(_Terminated() if termination.asked else error)
     finally:
+        termination.is_over()
         signal.signal(signal.SIGTERM, previous)
 
 
