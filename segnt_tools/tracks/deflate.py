@@ -1,8 +1,8 @@
-"""Compression of tracks files and bigWig: ISA-L packs as small as zlib and several times faster."""
+"""Compression of tracks files and bigWig."""
 
 from __future__ import annotations
 
-from isal import isal_zlib
+import zlib
 
 _LEVEL = 1
 
@@ -10,8 +10,7 @@ _LEVEL = 1
 def packed(data: bytes) -> bytes:
     """A zlib stream of some bytes, always the same for the same bytes.
 
-    isal_zlib.compress is not that: what it makes of small inputs depends, once in some thousands, on memory that it
-    never wrote. Its streaming twin has no such fault.
+    ISA-L is several times faster, but what it makes depends, once in some thousands of blocks, on memory that it never
+    wrote, in its streaming form as well: files of equal runs would differ.
     """
-    packer = isal_zlib.compressobj(_LEVEL)
-    return packer.compress(data) + packer.flush()
+    return zlib.compress(data, _LEVEL)

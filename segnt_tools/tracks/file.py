@@ -146,7 +146,7 @@ class TracksHeader:
 class TracksWriter:
     """Writes the values of one file; every piece must be written completely, from left to right.
 
-    Chunks are compressed by threads with ISA-L, five times as fast as HDF5's own gzip filter and readable by it. One
+    Chunks are compressed by threads, as HDF5's own gzip filter would and readable by it. One
     chunk of all tracks is packed and written in the background while the next is filled: who computes the values does
     not wait for the disk, and gets no further ahead of it than that.
     """
