@@ -51,6 +51,11 @@ def positive_int(text: str) -> int:
     return value
 
 
+def positive_int_or_auto(text: str) -> int | None:
+    """Option type: an integer of at least 1, or None for auto."""
+    return None if text == "auto" else positive_int(text)
+
+
 def bases(text: str, least: int = 1) -> int:
     """Option type: a number of bases, with k, M or G as in 50k."""
     factor = {"k": 10**3, "K": 10**3, "m": 10**6, "M": 10**6, "g": 10**9, "G": 10**9}.get(text[-1:], 1)
@@ -126,8 +131,8 @@ def add_model_options(parser: argparse.ArgumentParser, default_model: str) -> No
     )
     group.add_argument(
         "--batch-size",
-        type=lambda text: None if text == "auto" else positive_int(text),
-        metavar="N",
+        type=positive_int_or_auto,
+        metavar="auto|N",
         help="windows at once, or auto: what fits into memory (default: auto)",
     )
     group.add_argument(
