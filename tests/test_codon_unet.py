@@ -224,6 +224,34 @@ def test_card_of_another_network_is_refused(network):
         codon_unet.build(dataclasses.replace(network.card, config={"depth": 3}))
 
 
+def test_a_deeper_network_begins_as_the_one_it_grew_from(network):
+    blocks, dilations = TINY.blocks + 1, (*TINY.dilations, 2)
+    deep = dataclasses.replace(
+        TINY, blocks=blocks, dilations=dilations, attention_after=(*TINY.attention_after, len(dilations) - 1), dropout=0.1
+    )
+    grown = codon_unet.build(codon_unet.make_card("grown", "A test.", deep)).eval()
+    grown.load_shallower(network.card, network.state_dict())
+    assert len(list(grown.parameters())) > len(list(network.parameters()))
+    codes = random_codes(480)
+    assert torch.equal(grown(codes), network(codes))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"channels": (8, 12, 20)}, "channels"),
+        ({"dilations": (2, *TINY.dilations)}, "dilations"),
+        ({"attention_after": ()}, "attention_after"),
+        ({"heads": 1}, "heads"),
+        ({"blocks": TINY.blocks - 1}, "blocks"),
+    ],
+)
+def test_a_network_does_not_grow_from_one_of_another_kind(network, change, named):
+    other = codon_unet.build(codon_unet.make_card("other", "A test.", dataclasses.replace(TINY, **change)))
+    with pytest.raises(CheckpointError, match=f"tiny has another network: {named}"):
+        other.load_shallower(network.card, network.state_dict())
+
+
 def test_utr_tracks_of_cds_only_training_are_marked_untrained():
     card = codon_unet.make_card("x", "A test.", utr_trained=False)
     untrained = {track.element for track in card.tracks if not track.trained}

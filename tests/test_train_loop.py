@@ -213,6 +213,28 @@ def test_embedded_network_trains_and_its_checkpoint_loads(toy, tmp_path):
     assert (out / "training" / "log.csv").read_text().startswith("step,kind,loss")
 
 
+def test_a_base_may_get_more_blocks_but_no_other_shape(toy, tmp_path, capsys):
+    base, deeper = tmp_path / "base", tmp_path / "deeper"
+    assert train(toy, "classes.toml", base) == 0
+    more = "model.config={blocks=2, dilations=[1, 2, 1], attention_after=[1, 2]}"
+    assert train(toy, "classes.toml", deeper, "--set", f"model.base={base}", "--set", more) == 0
+    # What the recipe does not name is the base's.
+    assert load_model(deeper, device="cpu").card.config["channels"] == [8, 12, 16]
+    assert len(weights_of(deeper)) > len(weights_of(base))
+    wider = ["--set", f"model.base={base}", "--set", "model.config={channels=[8, 12, 32]}"]
+    assert train(toy, "classes.toml", tmp_path / "wider", *wider) == 2
+    assert re.search(r"base has another network: channels.*more blocks", capsys.readouterr().err, re.DOTALL)
+    assert not (tmp_path / "wider").exists()
+
+
+@pytest.mark.parametrize("recipe", ["classes.toml", "tracks.toml"])
+def test_mixed_precision_learns_too(toy, tmp_path, recipe):
+    out = tmp_path / "model"
+    assert train(toy, recipe, out, "--precision", "bfloat16", "--set", "validation.every=2") == 0
+    losses = [entry["loss"] for entry in read_entries(out / "training") if entry["kind"] == "validation"]
+    assert losses[-1] < losses[0]
+
+
 @pytest.mark.parametrize("recipe", ["classes.toml", "tracks.toml"])
 def test_a_resumed_run_gives_the_weights_of_an_uninterrupted_one(toy, tmp_path, monkeypatch, recipe):
     whole, parts = tmp_path / "same" / "model", tmp_path / "cut" / "model"

@@ -14,7 +14,7 @@ almost no cost.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -171,6 +171,18 @@ class CodonUNetConfig:
             return cls(**given)
         except TypeError as error:
             raise CheckpointError(f"card does not describe a {ARCHITECTURE} network: {error}") from error
+
+    def deepens(self, other: CodonUNetConfig) -> bool:
+        """Whether a network so configured is another one with nothing changed but blocks added and dropout."""
+        first = len(other.dilations)
+        kept = {i for i in self.attention_after if i < first}
+        shallow = replace(self, blocks=other.blocks, dilations=other.dilations, attention_after=other.attention_after)
+        return (
+            replace(shallow, dropout=other.dropout) == other
+            and self.blocks >= other.blocks
+            and self.dilations[:first] == other.dilations
+            and kept >= set(other.attention_after)
+        )
 
 
 def class_logits_to_tracks() -> tuple[Tensor, Tensor]:
@@ -454,6 +466,26 @@ class CodonUNet(SegmentationModel):
         self.register_buffer("codon_table", torch.zeros(PIXEL, HEXAMERS, dtype=torch.int32))
         self.register_buffer("_parts", torch.cat(class_logits_to_tracks(), dim=1), persistent=False)
 
+    def load_shallower(self, card: Card, weights: Mapping[str, Tensor]) -> None:
+        """Take up the weights of a network with as many blocks or fewer; further blocks stay as they were made.
+
+        In an untrained network these are the identity, so that it gives what the shallower one gave.
+
+        Args:
+            card: card of the other network.
+            weights: its weights.
+
+        Raises:
+            CheckpointError: the other network differs in more than the number of blocks.
+        """
+        other = CodonUNetConfig.from_mapping(card.config)
+        if not self.config.deepens(other):
+            raise CheckpointError(
+                f"{card.name} has another network: {_difference(asdict(other), asdict(self.config))}",
+                hint="A base may get more blocks, dilations at the end, attention and dropout; all else must be equal",
+            )
+        self.load_state_dict(weights, strict=False)
+
     def set_precision(self, dtype: torch.dtype) -> None:
         """Do the matrix products and convolutions in this type; residuals, norms and the last layer stay float32."""
         set_weight_types(self, dtype, (nn.Linear, PixelConv))
@@ -501,6 +533,10 @@ class CodonUNet(SegmentationModel):
             sums = (relative.exp() @ self._parts).clamp(min=_SMALLEST_SUM)
             present, absent = sums.chunk(2, dim=-1)
             return (present / absent).log()
+
+
+def _difference(other: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {other[key]}, not {own[key]}" for key in own if own[key] != other[key])
 
 
 def geometry(window: int = 18_432, margin: int = 2_304) -> WindowGeometry:

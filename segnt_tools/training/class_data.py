@@ -21,7 +21,8 @@ _MINUS_CDS = (Region.CDS_0_MINUS, Region.CDS_1_MINUS, Region.CDS_2_MINUS)
 _INTRON_ENDS = (Boundary.DONOR_PLUS, Boundary.DONOR_MINUS)
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: Fabric copies batches and sets their tensors anew where it works in mixed precision.
+@dataclass(slots=True)
 class ClassBatch:
     """Windows as the network and its loss take them, all (windows, length).
 

@@ -84,7 +84,8 @@ class ModelRecipe:
         margin: bases given up at each end of a window when predicting.
         codon_statistics: learn the codon statistics anew from the training part; otherwise the base's are kept
             (without a base: none, and the network's input for them is 0).
-        config: hyperparameters of the architecture that differ from its defaults.
+        config: hyperparameters of the architecture that differ from its defaults, or from the base's: the embedded
+            network may get more blocks than its base has; they begin as the identity.
     """
 
     architecture: str = ""

@@ -290,8 +290,8 @@ def embedded_network(recipe: Recipe, sources: Sequence[ClassSource], name: str) 
         raise RecipeError(f"loss.kind = 'classes' needs architecture {codon_unet.ARCHITECTURE}")
     card = _embedded_card(recipe, sources, name, base)
     network = codon_unet.build(card)
-    if base_weights is not None:
-        network.load_state_dict(base_weights)
+    if base is not None and base_weights is not None:
+        network.load_shallower(base, base_weights)
     if recipe.model.codon_statistics:
         network.codon_table.copy_(learn_codon_table(sources))
     if recipe.model.train == "head":

@@ -30,7 +30,8 @@ _MOST_DRAWS = 50
 Labels = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: Fabric copies batches and sets their tensors anew where it works in mixed precision.
+@dataclass(slots=True)
 class TrackBatch:
     """Windows as a network and its loss take them.
 
