@@ -225,10 +225,8 @@ def test_card_of_another_network_is_refused(network):
 
 
 def test_a_deeper_network_begins_as_the_one_it_grew_from(network):
-    blocks, dilations = TINY.blocks + 1, (*TINY.dilations, 2)
-    deep = dataclasses.replace(
-        TINY, blocks=blocks, dilations=dilations, attention_after=(*TINY.attention_after, len(dilations) - 1), dropout=0.1
-    )
+    dilations, attention = (*TINY.dilations, 2), (*TINY.attention_after, len(TINY.dilations))
+    deep = dataclasses.replace(TINY, blocks=2, dilations=dilations, attention_after=attention, dropout=0.1)
     grown = codon_unet.build(codon_unet.make_card("grown", "A test.", deep)).eval()
     grown.load_shallower(network.card, network.state_dict())
     assert len(list(grown.parameters())) > len(list(network.parameters()))
