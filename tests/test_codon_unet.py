@@ -250,6 +250,15 @@ def test_a_network_does_not_grow_from_one_of_another_kind(network, change, named
         other.load_shallower(network.card, network.state_dict())
 
 
+def test_a_base_without_all_its_weights_is_refused(network):
+    weights = network.state_dict()
+    del weights["bottom.blocks.0.linear.weight"]
+    deeper = dataclasses.replace(TINY, dilations=(*TINY.dilations, 2))
+    grown = codon_unet.build(codon_unet.make_card("grown", "A test.", deeper))
+    with pytest.raises(CheckpointError, match=r"weights of its network: bottom\.blocks\.0\.linear\.weight"):
+        grown.load_shallower(network.card, weights)
+
+
 def test_utr_tracks_of_cds_only_training_are_marked_untrained():
     card = codon_unet.make_card("x", "A test.", utr_trained=False)
     untrained = {track.element for track in card.tracks if not track.trained}

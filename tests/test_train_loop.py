@@ -227,6 +227,15 @@ def test_a_base_may_get_more_blocks_but_no_other_shape(toy, tmp_path, capsys):
     assert not (tmp_path / "wider").exists()
 
 
+def test_a_recipe_may_name_costs_of_the_decoder_to_learn_through(toy, tmp_path, capsys):
+    out = tmp_path / "model"
+    assert train(toy, "classes.toml", out, "--set", "card.genes={start=-1.5}", "--set", "loss.decoder_weight=1.0") == 0
+    assert load_model(out, device="cpu").card.genes["start"] == -1.5
+    assert train(toy, "classes.toml", tmp_path / "wrong", "--set", "card.genes={begin=-1.5}") == 2
+    assert "card.genes: unknown gene parameters begin" in capsys.readouterr().err
+    assert not (tmp_path / "wrong").exists()
+
+
 @pytest.mark.parametrize("recipe", ["classes.toml", "tracks.toml"])
 def test_mixed_precision_learns_too(toy, tmp_path, recipe):
     out = tmp_path / "model"

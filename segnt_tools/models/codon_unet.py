@@ -476,7 +476,7 @@ class CodonUNet(SegmentationModel):
             weights: its weights.
 
         Raises:
-            CheckpointError: the other network differs in more than the number of blocks.
+            CheckpointError: the other network differs in more than the number of blocks, or weights of it are missing.
         """
         other = CodonUNetConfig.from_mapping(card.config)
         if not self.config.deepens(other):
@@ -484,6 +484,10 @@ class CodonUNet(SegmentationModel):
                 f"{card.name} has another network: {_difference(asdict(other), asdict(self.config))}",
                 hint="A base may get more blocks, dilations at the end, attention and dropout; all else must be equal",
             )
+        with torch.device("meta"):
+            expected = CodonUNet(card).state_dict().keys()
+        if differing := sorted(expected ^ weights.keys()):
+            raise CheckpointError(f"{card.name} does not hold the weights of its network: {', '.join(differing[:3])}")
         self.load_state_dict(weights, strict=False)
 
     def set_precision(self, dtype: torch.dtype) -> None:

@@ -228,6 +228,8 @@ class CardRecipe:
         not_for: what it should not be used for.
         expectations: what a usual annotation of the clade looks like where the training genomes alone do not say it
             (see segnt_tools.report.verdict), such as genes_per_mb.
+        genes: parameters of the gene decoder (see segnt_tools.genes.parameters) that training through it uses and the
+            fitting of its costs begins with; those of the base, or the defaults, where it names none.
     """
 
     name: str = ""
@@ -237,6 +239,7 @@ class CardRecipe:
     citation: str = "segnt_tools developers: segnt_tools, annotation of genomes at single-nucleotide resolution"
     not_for: str = ""
     expectations: Mapping[str, Any] = field(default_factory=dict)
+    genes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -316,6 +316,11 @@ def _embedded_card(recipe: Recipe, sources: Sequence[ClassSource], name: str, ba
     if shortest:
         genes.update(min_intron=max(shortest, 4), mean_intron=round(max(mean, shortest + 2.0), 1))
     text = recipe.card
+    try:
+        GeneParameters().replaced(text.genes)
+    except UsageError as error:
+        raise RecipeError(f"card.genes: {error.message}", hint=error.hint) from error
+    genes.update(text.genes)
     return codon_unet.make_card(
         text.name or name,
         text.summary or f"Gene finder for {text.clade or ', '.join(source.name for source in sources)}",
