@@ -106,7 +106,7 @@ class Step:
 PREPROCESS = Step("preprocess", ("preprocess", "{}.fa", "--out", "{}"), ">= 30 Mb/s")
 STEPS = (
     PREPROCESS,
-    Step("call-peaks, 14 elements", ("call-peaks", "{}.h5", "--out", "{}.peaks", "--threads", "1"), ">= 10 Mb/s"),
+    Step("call-peaks, 14 elements", ("call-peaks", "{}.h5", "--out", "{}.peaks"), ">= 10 Mb/s"),
     Step(
         "bigWig, an element",
         ("tracks", "export", "{}.h5", "--format", "bigwig", "--element", "exon", "--out", "{}.bw", "--threads", "1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
 import os
@@ -21,6 +22,7 @@ from conftest import require_engine
 from tiny_checkpoints import write_hugging_face
 
 from segnt_tools.commands.main import run
+from segnt_tools.models.registry import find_checkpoint
 from segnt_tools.sequence.assembly import Assembly
 
 SEGNT = Path(sys.executable).with_name("segnt")
@@ -292,6 +294,37 @@ def test_a_finished_run_is_not_repeated_and_not_mixed(
     assert contents(out) == contents(finished)
 
 
+def test_a_result_that_is_gone_is_made_again(
+    demo_sequence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assembly, out = write_fasta(tmp_path / "a.fa", {"contig": demo_sequence[:6000]}), tmp_path / "out"
+    command = ["annotate", str(assembly), "--model", "plant_small", "--keep-intermediate", "--out", str(out)]
+    assert run(command) == 0
+    before = contents(out)
+    shard = out / "intermediate" / "shards" / "00001.h5"
+    made = shard.stat().st_mtime_ns
+    for name in ("genes.gff3", "tracks/exon.plus.bw"):
+        (out / name).unlink()
+        capsys.readouterr()
+        assert run(command) == 0
+        assert f"{name} is missing" in capsys.readouterr().err
+        assert contents(out) == before
+    assert shard.stat().st_mtime_ns == made
+
+
+def test_a_model_is_the_same_however_it_is_named(demo_sequence: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    assembly = write_fasta(tmp_path / "a.fa", {"contig": demo_sequence[:6000]})
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(find_checkpoint("yeast_small"), tmp_path / "mine")
+    command = ["annotate", str(assembly), "--skip", "report", "--out", str(tmp_path / "out"), "--model"]
+    assert run([*command, "mine"]) == 0
+    for name in ("./mine/", str(tmp_path / "mine"), "yeast_small"):
+        assert run([*command, name]) == 0
+        assert "nothing to do" in capsys.readouterr().err
+    assert run([*command, "plant_small"]) == 2
+    assert "model: then 'mine', now 'plant_small'" in capsys.readouterr().err
+
+
 # What a run writes, in this order: each start of the killed run gets to the next of these.
 SIGNS = (
     "intermediate/settings.json",
@@ -302,7 +335,7 @@ SIGNS = (
     "intermediate/elements.json",
     "genes.gff3",
     "intermediate/genes.json",
-    "tracks/exon.plus.bw",
+    "intermediate/tracks/exon.plus.bw",
     "report.html",
     ".intermediate.done",
 )
@@ -345,6 +378,18 @@ def test_killed_at_any_moment_and_run_again(finished: Path, small: Path, tmp_pat
     assert sorted(os.listdir(out)) == sorted(os.listdir(finished))
 
 
+def test_files_of_an_earlier_run_are_never_taken_for_new_ones(demo_sequence: str, tmp_path: Path) -> None:
+    out, plain = tmp_path / "out", tmp_path / "plain"
+    options = ["--model", "plant_small", "--skip", "report", "-q", "--out"]
+    for number, sequence in enumerate((demo_sequence[:6000], demo_sequence[50_000:56_000])):
+        assembly = write_fasta(tmp_path / f"{number}.fa", {"contig": sequence})
+        (out / "annotate.json").unlink(missing_ok=True)  # what keeps another run out of the folder
+        assert run(["annotate", str(assembly), *options, str(out)]) == 0
+    assert run(["annotate", str(assembly), *options, str(plain)]) == 0
+    names = (*TEXT_FILES, "annotate.json", "contigs.tsv", "gaps.bed")
+    assert contents(out, names) == contents(plain, names)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -370,6 +415,19 @@ def test_wrong_options_are_refused_before_the_work(
     assert "predict" not in error
     assert "bases to annotate" not in error
     assert not (tmp_path / "out").exists()
+
+
+def test_two_runs_do_not_share_a_folder(small: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    held = os.open(out, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    command = ["annotate", str(small), "--model", "plant_small", "--include", "short1000", "--out", str(out)]
+    assert run(command) == 2
+    assert "another run is writing into the folder" in capsys.readouterr().err
+    assert not list(out.iterdir())
+    os.close(held)
+    assert run([*command, "--skip", "report", "--skip", "tracks"]) == 0
 
 
 @pytest.mark.parametrize("place", ["", "sub"])

@@ -85,6 +85,16 @@ def test_all_outputs(prediction, tmp_path):
     assert run(["check-gff", str(tmp_path / "out" / "genes.gff3"), "--genome", str(prediction[0]), "--quiet"]) == 0
 
 
+def test_a_gtf_of_an_earlier_run_does_not_stay_beside_other_genes(prediction, tmp_path):
+    out = tmp_path / "out"
+    assert call(prediction, out, "--gtf") == 0
+    assert (out / "genes.gtf").is_file()
+    (out / "gene-parameters.json").write_text("{}")
+    assert call(prediction, out, "--parameters", str(out / "gene-parameters.json"), "--min-score", "0.9") == 0
+    assert not (out / "genes.gtf").exists()
+    assert (out / "gene-parameters.json").is_file()  # no output of this run, but its input
+
+
 def test_threads_and_order_of_shards_do_not_show(prediction, tmp_path):
     fasta, folder = prediction
     assert call(prediction, tmp_path / "one", "--threads", "1") == 0

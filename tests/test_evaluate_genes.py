@@ -108,6 +108,13 @@ def test_a_prediction_on_a_cut_gene_costs_nothing_at_gene_level():
     assert scores["exon"].right == 1
 
 
+def test_a_hundred_thousand_contigs_take_no_time():
+    lengths = {f"c{number}": number + 1 for number in range(100_000)}
+    regions = region_intervals([], lengths)
+    assert list(regions) == list(lengths)
+    assert all(regions[name].tolist() == [[0, size]] for name, size in list(lengths.items())[::1000])
+
+
 def test_genes_elsewhere_are_ignored():
     regions = region_intervals([Region("c2", 0, 5000)], LENGTHS)
     scores = compare_genes([gene(A)], [gene(A), gene(SINGLE, contig="c2")], regions).levels

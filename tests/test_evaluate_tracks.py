@@ -289,6 +289,11 @@ def test_an_empty_prediction_scores_zero(case):
 def test_regions_restrict_both_sides(case):
     got = elements(case.evaluate(case.tracks, "--region", "chrA:1-1000", "--region", "chrB:101-200"))
     assert got["intron"]["bases"] + got["intron"]["masked"] == 1100
+    bed = case.folder / "where.bed"
+    bed.write_text("chrA\t0\t600\tone\nchrA\t500\t1000\ttwo\nchrB\t100\t200\n")
+    document = case.evaluate(case.tracks, "--regions", bed)
+    assert elements(document) == got
+    assert document["regions"] == ["regions of where.bed"]
 
 
 @pytest.mark.parametrize(
@@ -299,6 +304,7 @@ def test_regions_restrict_both_sides(case):
         (["{labels}", "--names", "a,b"], "--names"),
         (["{genome}"], "not told by its name"),
         (["{tracks}", "--region", "chrZ"], "no such contig"),
+        (["{tracks}", "--regions", "{past_end}"], "the start is 'x'"),
         (
             ["{tracks}", "--elements", "intro"],
             "--elements intro: truth and predictions do not both have it. Nearest: intron",
@@ -317,6 +323,9 @@ def test_regions_restrict_both_sides(case):
         (["exon={damaged_bw}"], "not a bigWig"),
         (["{past_end}", "--truth", "{genes}"], "the row ends at 9000"),
         (["{elsewhere}", "--truth", "{genes}"], "none of its sequences"),
+        (["enhancer={calls}", "--truth", "{genes}"], "the reference does not tell where enhancer is"),
+        (["{genes}", "--truth", "{no_genes}"], "no_genes.gff3: the reference has no genes"),
+        (["{tracks}", "--region", "chrA:9-5"], "chrA:9-5: the end lies before the start"),
         (["{tracks}", "--threshold", "0"], "not between"),
     ],
 )
@@ -337,6 +346,7 @@ def test_bad_input_is_refused(case, capsys, arguments, message):
         "genes": folder / "genes.gff3",
         "calls": folder / "calls.bed",
         "past_end": folder / "past.gff3",
+        "no_genes": folder / "no_genes.gff3",
         "elsewhere": folder / "elsewhere.gff3",
     }
     names["scores"].write_text("chrA\t0\t10\t3.5\n")
@@ -345,6 +355,7 @@ def test_bad_input_is_refused(case, capsys, arguments, message):
     names["damaged_bw"].write_bytes(b"no bigWig")
     names["genes"].write_text(GENES)
     names["calls"].write_text("chrA\t0\t10\n")
+    names["no_genes"].write_text("##gff-version 3\n")
     names["past_end"].write_text(GENES.replace("900", "9000"))
     names["elsewhere"].write_text(GENES.replace("chrA", "chrQ"))
     case.evaluate(*(argument.format(**names) for argument in arguments), expect=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,25 @@ def test_one_content_in_many_forms(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress], ids=["gzip", "bzip2", "xz"])
 def test_compressed_files(tmp_path: Path, pack) -> None:
     assert sequences(write(tmp_path, pack(b">a\nACGT\n"))) == {"a": "ACGT"}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, bz2.compress, lzma.compress])
+def test_a_pipe_is_read_from_its_beginning(pack) -> None:
+    sequence = "".join(np.random.default_rng(2).choice(list("ACGT"), 50_000))
+    reading, writing = os.pipe()
+    os.write(writing, pack(f">a\n{sequence}\n".encode()))  # it fits into the pipe
+    os.close(writing)
+    for _ in range(2):
+        assert sequences(Path(f"/dev/fd/{reading}")) == {"a": sequence}
+    os.close(reading)
+
+
+def test_a_bad_pipe_is_named_as_the_user_did() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with pytest.raises(AssemblyError, match=f"/dev/fd/{reading}: the file is empty"):
+        sequences(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
 
 
 def test_ambiguity_letters_become_n_and_are_counted(tmp_path: Path) -> None:

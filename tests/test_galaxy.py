@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import subprocess
@@ -107,6 +108,14 @@ def test_wrapper_is_complete(path: Path) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("path", ALL_TOOLS, ids=tool_name)
+def test_names_of_datasets_reach_the_shell_only_cleaned(path: Path) -> None:
+    block = ET.parse(path).getroot().findtext("command") or ""
+    lines = [line.strip() for line in block.splitlines() if "element_identifier" in line]
+    unsafe = [line for line in lines if not re.search(r"re\.sub\(r'\[\^\\w\.\+-\]', '_', str\(", line)]
+    assert not unsafe
+
+
 def test_files_of_the_test_data_are_small() -> None:
     assert all(path.stat().st_size < 1_000_000 for path in (SUITE / "test-data").rglob("*") if path.is_file())
 
@@ -171,6 +180,56 @@ class TestCheckers:
     def test_workflow(self) -> None:
         for path in sorted((SUITE / "workflows").glob("*.gxwf.yml")):
             checks("planemo", "workflow_lint", "--fail_level", "warn", str(path))
+
+
+# Prints the part of a wrapper's command that links its input, for a list of bigWig files with the names given.
+RENDER = """
+import json, sys
+from types import SimpleNamespace
+from Cheetah.Template import Template
+
+class File(str):
+    ext = "any"
+
+def file(name):
+    made = File("/dev/null")
+    made.element_identifier = name
+    return made
+
+tracks = [file(name) for name in json.loads(sys.argv[1])]
+run = SimpleNamespace(name="n", tracks=tracks)
+for name in "genes elements cds contigs gaps annotate preprocess call_peaks call_genes evaluate".split():
+    setattr(run, name, None)
+prediction = SimpleNamespace(name="n", kind=SimpleNamespace(what="bigwig", file=tracks))
+values = {"runs": [run], "predictions": [prediction], "genome": File("g"), "truth": File("t"), "existing": None}
+print(Template(sys.stdin.read(), searchList=[values]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.galaxy
+@pytest.mark.parametrize(("command", "folder"), [("evaluate", "predictions/1"), ("report", "runs/1/n/tracks")])
+def test_names_of_datasets_do_no_harm_in_the_shell(command: str, folder: str, tmp_path: Path) -> None:
+    block = ET.parse(SUITE / f"segnt_{command}.xml").getroot().findtext("command") or ""
+    links = block.replace("@ENVIRONMENT@", "").split(f"segnt {command}\n")[0]
+    names = [
+        "exon.plus",
+        "CTCF-bound",
+        "it's; '/b",
+        "it's; '/b2",
+        'it_s; "/b',
+        "'; touch harm; '",
+        "$(touch harm)",
+        "..",
+    ]
+    python = require_environment("checks").binary("checks", "python")
+    rendering = [python, "-c", RENDER, json.dumps(names)]
+    script = subprocess.run(rendering, input=links, capture_output=True, text=True, check=True).stdout
+    subprocess.run(["bash", "-e"], input=f"{script} true", cwd=tmp_path, text=True, check=True)
+    made = sorted(path.name for path in (tmp_path / folder).iterdir())
+    assert len(made) == len(names)
+    assert {"exon.plus.bw", "CTCF-bound.bw", "it_s____b.bw", "it_s____b_.bw"} <= {*made}
+    assert not list(tmp_path.rglob("harm"))
 
 
 @pytest.mark.slow

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import sys
+import threading
+import time
+import weakref
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +17,9 @@ import pytest
 
 from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import TracksError, UsageError
+from segnt_tools.genes import decoding
 from segnt_tools.genes.calling import GeneCaller, call_genes
+from segnt_tools.genes.emissions import EmissionBuilder
 from segnt_tools.genes.estimation import estimate_parameters, longest
 from segnt_tools.genes.parameters import GeneParameters, parameters_of
 from segnt_tools.gff.genemodel import Gene
@@ -149,6 +154,50 @@ def test_blocks_and_threads_do_not_show(kind):
     for other in results[1:]:
         assert [without_scores(gene) for gene in other] == [without_scores(gene) for gene in results[0]]
         assert [gene.score for gene in other] == pytest.approx([gene.score for gene in results[0]], abs=1e-6)
+
+
+class Alive:
+    """Counts the blocks of rows in memory."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self._counting = threading.Lock()
+
+    def watch(self, rows: decoding.Rows) -> decoding.Rows:
+        with self._counting:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        weakref.finalize(rows.region, self._gone)
+        return rows
+
+    def _gone(self) -> None:
+        with self._counting:
+            self.now -= 1
+
+
+@pytest.mark.parametrize(("contigs", "threads"), [(6, 4), (1, 4), (2, 1)])
+def test_contigs_at_once_share_the_blocks_made_ahead(monkeypatch, contigs, threads):
+    genome, _ = demo()
+    part, tracks = cut(genome, drawn_demo("stranded", 3.0), 0, 24_000)
+    names = [f"c{number}" for number in range(contigs)]
+    many = Genome(**dict.fromkeys(names, part.sequences["piece"]))
+    copies = ArrayTracks(tracks.tracks, **dict.fromkeys(names, tracks.arrays["piece"]))
+    caller = GeneCaller(copies, many, GeneParameters(), block_bases=1000)
+    wanted = [without_scores(gene) for gene in caller.genes(many.contigs[0])]
+    alive, rows_of, best_rows = Alive(), EmissionBuilder.rows, decoding.best_rows
+
+    def slowly(*args):
+        time.sleep(0.01)  # so that blocks are made faster than they are used
+        return best_rows(*args)
+
+    monkeypatch.setattr(EmissionBuilder, "rows", lambda *args: alive.watch(rows_of(*args)))
+    monkeypatch.setattr(decoding, "best_rows", slowly)
+    for name, genes in zip(names, caller.call(many.contigs, threads), strict=True):
+        assert [dataclasses.replace(without_scores(gene), contig="c0") for gene in genes] == wanted, name
+    assert len(wanted) > 3
+    assert alive.now == 0
+    # One in use a contig, and as many ahead as threads, for all contigs together.
+    assert 1 <= alive.most <= min(contigs, threads) + (threads if threads > 1 else 0)
 
 
 def without_scores(gene: Gene) -> Gene:

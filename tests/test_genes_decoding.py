@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import pytest
 
-from segnt_tools.genes.decoding import PieceDecoder
+from segnt_tools.genes.decoding import BlockMakers, PieceDecoder
 from segnt_tools.genes.kernels import CODES_MARGIN, Rows
 from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.genes.states import REFUSED_BIT, REGION_COLUMNS, SITE_COLUMNS, Kind, Region, Site, StateMachine, column
@@ -407,3 +408,34 @@ def test_thousands_of_small_cases_equal_enumeration(eighth):
             assert math.exp(sums.entered + sums.left) == pytest.approx(exact, abs=1e-4), seed
             parts_checked += 1
     assert parts_checked > 5
+
+
+class AtOnce(Executor):
+    """Does what it is given before it returns."""
+
+    def submit(self, function, /, *args, **named):
+        future = Future()
+        future.set_result(function(*args, **named))
+        return future
+
+
+def test_a_lone_decoder_has_all_blocks_ahead_and_several_share_them():
+    blocks = [(start, start + 10) for start in range(0, 100, 10)]
+    made = []
+
+    def rows_of(start, end):
+        made.append(start)
+        return start
+
+    makers = BlockMakers(AtOnce(), 4)
+    first, second = makers.made(rows_of, blocks), makers.made(rows_of, reversed(blocks))
+    assert (next(first), made) == (0, [0, 10, 20, 30, 40])
+    assert next(second) == 90
+    assert made[5:] == [90]  # no place is free, but what it needs it gets
+    assert (next(first), next(first), made[6:]) == (10, 20, [])  # until it has half of the places only
+    assert (next(second), made[6:]) == (80, [80, 70, 60])
+    assert (next(first), next(second), made[9:]) == (30, 70, [50, 50])
+    first.close()  # as on an error: its places are free again
+    assert (next(second), made[11:]) == (60, [40, 30, 20])
+    assert list(second) == [50, 40, 30, 20, 10, 0]
+    assert list(makers.made(rows_of, blocks)) == [start for start, _ in blocks]

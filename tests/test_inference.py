@@ -17,7 +17,7 @@ from segnt_tools.quantisation import LOGIT_OF_CODE
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import decode, encode, reverse_complement
 from segnt_tools.sequence.shards import Piece, plan_shards
-from segnt_tools.sequence.windows import WindowGeometry
+from segnt_tools.sequence.windows import Window, WindowGeometry
 
 GEOMETRIES = {
     "segmentnt": (WindowGeometry(length=240, multiple=24, shortest=24, longest=2400, margin=24), False),
@@ -150,6 +150,31 @@ def test_short_contigs_go_through_short_windows(assembly) -> None:
     loaded = loaded_motif_model(*GEOMETRIES["embedded"])
     list(Predictor(loaded).predict(opened, [Piece("c23", 0, 23), Piece("c47", 0, 47)]))
     assert loaded.model.lengths_seen == {48}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", GEOMETRIES)
+def test_many_regions_go_through_each_window_once(assembly, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, _ = assembly
+    windows_read: list[Window] = []
+    read = inference._codes_of_window
+
+    def codes_of_window(assembly: Assembly, contig: str, window: Window) -> np.ndarray:
+        windows_read.append(window)
+        return read(assembly, contig, window)
+
+    monkeypatch.setattr(inference, "_codes_of_window", codes_of_window)
+    random = np.random.default_rng(3)
+    for name in (f"{letter}{length}" for letter in "cn" for length in LENGTHS if length > 200):
+        length = opened.lengths[name]
+        whole = predicted(opened, [Piece(name, 0, length)], kind)
+        ends = np.sort(random.choice(length + 1, 24, replace=False)).reshape(-1, 2).tolist()
+        regions = [Piece(name, start, end) for start, end in ends]
+        windows_read.clear()
+        found = predicted(opened, regions, kind)
+        assert len(windows_read) == len(set(windows_read))
+        assert (found == np.concatenate([whole[:, start:end] for start, end in ends], axis=1)).all()
+        # Out of order is slower, no more.
+        assert (predicted(opened, regions[::-1], kind)[:, -regions[0].bases :] == found[:, : regions[0].bases]).all()
 
 
 def slow_to_read(assembly: Assembly, monkeypatch: pytest.MonkeyPatch, reading) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 from collections import defaultdict
 from itertools import pairwise
@@ -148,6 +149,27 @@ def test_gtf_gives_the_same_as_gff3(tmp_path):
     gtf.write_bytes(gzip.compress(body.encode()))
     from_gff3 = labels(tmp_path, genome, str(gff3), "--extended")
     assert labels(tmp_path, genome, str(gtf), "--extended") == from_gff3
+
+
+def test_pipes_give_the_same_as_files(tmp_path):
+    starts = range(0, 300 * SIZE, SIZE)
+    genome = write_genome(tmp_path, c=PLUS_GENE * len(starts))
+    path = tmp_path / "a.gff3"
+    genes = [
+        gff3_gene([(a + i, b + i) for a, b in EXONS], [(a + i, b + i) for a, b in CDS], name=f"g{i}") for i in starts
+    ]
+    path.write_text("##gff-version 3\n" + "".join(genes))
+    expected = labels(tmp_path, genome, str(path))
+    pipes = []
+    for content in (genome.read_bytes(), gzip.compress(path.read_bytes())):
+        reading, writing = os.pipe()
+        os.write(writing, content)  # it fits into the pipe
+        os.close(writing)
+        pipes.append(reading)
+    piped_genome, piped_annotation = (f"/dev/fd/{number}" for number in pipes)
+    assert labels(tmp_path, Path(piped_genome), piped_annotation) == expected
+    for number in pipes:
+        os.close(number)
 
 
 def test_codons_that_introns_split(tmp_path):

@@ -1,5 +1,6 @@
 """segnt merge-gff: duplicates, collisions, names, order, and what is carried through unchanged."""
 
+import gzip
 import io
 import itertools
 import json
@@ -11,11 +12,13 @@ from conftest import require_engine
 from gff_helpers import gff, gff_line, manifest_rows, write
 
 from segnt_tools.commands.main import run
-from segnt_tools.errors import AnnotationFileError, SegntError
+from segnt_tools.errors import AnnotationFileError, SegntError, UsageError
 from segnt_tools.gff.checking import check_file
-from segnt_tools.gff.merging import MergeOptions, Prefer, merge_files, shared_bases, write_merged
+from segnt_tools.gff.loci import read_loci
+from segnt_tools.gff.merging import MergeOptions, Prefer, merge_files, shared_bases, write_dropped, write_merged
 from segnt_tools.gff.reading import ReadReport, read_features, read_genes
 from segnt_tools.gff.writing import write_gff3
+from segnt_tools.sequence.bgzf import BGZF_END
 
 LENGTHS = {"ctg": 10_000, "first": 10_000}
 
@@ -92,7 +95,7 @@ def test_existing_rows_stay_as_they_are(tmp_path):
         "cDNA_match 1 40 + . ID=m;Target=q 1 40",
         "cDNA_match 51 90 + . ID=m;Target=q 41 80",
     ]
-    known = gff(tmp_path, *rows)
+    known = gff(tmp_path, *rows, name="known.gff3")
     known.write_text(known.read_text().replace("\t1\t40\t.", "\t1\t40\t5.8e-42"))
     text = text_of(merge([file_of(tmp_path, "a.gff3", model("x", 101, 190))], known))
     kept = [line for line in known.read_text().splitlines() if not line.startswith("#")]
@@ -116,7 +119,8 @@ def test_who_stays(tmp_path, prefer, scores, expected):
     merged = merge([predicted], known, prefer=prefer)
     assert ids(merged) == expected
     (dropped,) = merged.dropped
-    assert dropped.kept in ("x", "known")
+    assert dropped.kept in merged.loci
+    assert dropped.kept.root.id == ("known" if "known" in expected else "SEGNT_000001")
     if expected[0] != "known":
         assert merged.loci[0].root.attributes["replaces"] == ("known",)
 
@@ -145,14 +149,15 @@ def test_genes_inside_an_intron_do_not_collide(tmp_path):
         "CDS 1 90 + 0 ID=h.c;Parent=h.m",
         "CDS 801 890 + 0 ID=h.c;Parent=h.m",
     ]
-    merged = merge([file_of(tmp_path, "a.gff3", model("x", 301, 390))], gff(tmp_path, *host))
+    merged = merge([file_of(tmp_path, "a.gff3", model("x", 301, 390))], gff(tmp_path, *host, name="known.gff3"))
     assert not merged.dropped
 
 
 def test_untranslated_regions_may_overlap(tmp_path):
     rows = ["gene 1 300 + . ID=h", "mRNA 1 300 + . ID=h.m;Parent=h", "exon 1 300 + . Parent=h.m",
             "CDS 1 90 + 0 ID=h.c;Parent=h.m"]  # fmt: skip
-    assert not merge([file_of(tmp_path, "a.gff3", model("x", 201, 290))], gff(tmp_path, *rows)).dropped
+    known = gff(tmp_path, *rows, name="known.gff3")
+    assert not merge([file_of(tmp_path, "a.gff3", model("x", 201, 290))], known).dropped
 
 
 def test_overlap_threshold(tmp_path):
@@ -160,6 +165,89 @@ def test_overlap_threshold(tmp_path):
     known = file_of(tmp_path, "known.gff3", model("known", 182, 400))
     assert merge([predicted], known, max_overlap=0.09).dropped
     assert not merge([predicted], known, max_overlap=0.1).dropped
+
+
+def table_of(merged):
+    """Columns id and kept of the table of what was left out."""
+    handle = io.StringIO()
+    write_dropped(handle, merged)
+    rows = [line.split("\t") for line in handle.getvalue().splitlines()]
+    return {row[2]: row[-1] for row in rows[1:]}
+
+
+def test_the_table_names_what_stays_as_the_output_does(tmp_path):
+    """The files number their genes alike, so that a name in a file is another gene's in the output."""
+    one = file_of(tmp_path, "a.gff3", model("SEGNT_000002", 101, 190, score="0.9"), model("a", 1, 90, score="0.9"))
+    other = file_of(tmp_path, "b.gff3", model("z", 111, 200, score="0.5"), model("SEGNT_000001", 301, 390))
+    merged = merge([one, other])
+    assert [(locus.start, locus.root.id) for locus in merged.loci] == [
+        (0, "SEGNT_000001"),
+        (100, "SEGNT_000002"),
+        (300, "SEGNT_000003"),
+    ]
+    assert table_of(merged) == {"z": "SEGNT_000002"}
+    third = file_of(tmp_path, "c.gff3", model("SEGNT_000001", 401, 490), model("y", 305, 394, score="0.1"))
+    assert table_of(merge([one, other, third])) == {"z": "SEGNT_000002", "SEGNT_000001": "SEGNT_000003"}
+
+
+def test_of_a_duplicate_the_table_names_what_took_the_place_of_both(tmp_path):
+    paths = [file_of(tmp_path, name, model("x", 101, 190)) for name in ("a.gff3", "b.gff3")]
+    known = file_of(tmp_path, "known.gff3", model("k", 150, 239))
+    merged = merge(paths, known)
+    reasons = {one.reason for one in merged.dropped}
+    assert reasons == {"same as one of another file", "overlaps a preferred existing gene"}
+    assert [one.kept.root.id for one in merged.dropped] == ["k", "k"]
+
+
+def test_a_file_given_twice_is_read_once_and_never_as_existing_annotation_too(tmp_path):
+    path = file_of(tmp_path, "a.gff3", model("x", 101, 190))
+    link = tmp_path / "link.gff3"
+    link.symlink_to(path)
+    respelled = tmp_path / "folder" / ".." / "a.gff3"
+    (tmp_path / "folder").mkdir()
+    merged = merge([path, respelled, link])
+    assert (ids(merged), merged.dropped) == (["SEGNT_000001"], [])
+    assert list(merged.reports) == [path]
+    for same in (path, respelled, link):
+        with pytest.raises(UsageError, match=r"a\.gff3: .*also given as the existing annotation"):
+            merge([path], same)
+
+
+# What the rows of a gene say in column 6, and what the gene ranks by.
+SCORES = [
+    ({"gene": 0.9, "mRNA": 0.2, "exon": 0.95, "CDS": 0.7}, 0.2),
+    ({"mRNA": 0.2, "exon": 0.9}, 0.2),
+    ({"gene": 0.3, "exon": 0.9}, 0.3),
+    ({"exon": 0.9, "CDS": 0.7}, None),
+    ({}, None),
+]
+
+
+def scored(name, start, end, scores):
+    """Rows of a gene with scores by type."""
+    rows = [line.split("\t") for line in model(name, start, end)]
+    return ["\t".join([*row[:5], str(scores.get(row[2], ".")), *row[6:]]) for row in rows]
+
+
+@pytest.mark.parametrize(("scores", "expected"), SCORES)
+def test_a_gene_ranks_by_its_transcript(tmp_path, scores, expected):
+    path = file_of(tmp_path, "a.gff3", scored("x", 101, 190, scores))
+    (locus,) = read_loci(path, LENGTHS, ReadReport(), existing=False)
+    assert locus.score == expected
+
+
+def test_the_best_transcript_counts_and_features_alone_have_their_own_score(tmp_path):
+    rows = [*scored("x", 101, 190, {"gene": 0.9, "mRNA": 0.2}), *model("x", 101, 190, score="0.4")[1:]]
+    rows[4:] = [row.replace("x.", "y.") for row in rows[4:]]
+    alone = gff_line("CDS 301 390 + 0 ID=p").replace("\t.\t+", "\t61.5\t+")
+    path = file_of(tmp_path, "a.gff3", rows, [alone])
+    assert [locus.score for locus in read_loci(path, LENGTHS, ReadReport(), existing=False)] == [0.4, 61.5]
+
+
+def test_sure_exons_of_an_unsure_gene_push_out_nothing(tmp_path):
+    unsure = file_of(tmp_path, "a.gff3", scored("x", 101, 190, {"mRNA": 0.2, "exon": 0.9}))
+    known = file_of(tmp_path, "known.gff3", scored("known", 150, 239, {"mRNA": 0.5, "exon": 0.6}))
+    assert ids(merge([unsure], known, prefer=Prefer.SCORE)) == ["known"]
 
 
 def test_predictions_of_two_tools_are_resolved_by_score_but_genes_of_one_file_never_collide(tmp_path):
@@ -279,7 +367,7 @@ def test_no_two_kept_genes_of_different_files_overlap(tmp_path, seed):
             )
         ]
         paths.append(file_of(tmp_path, f"{which}.gff3", *models))
-    merged = merge(paths, paths[0], keep_ids=True)
+    merged = merge(paths[1:], paths[0], keep_ids=True)
     for one, other in itertools.combinations(merged.loci, 2):
         if one.file != other.file and one.root.strand == other.root.strand:
             assert shared_bases(one.blocks, other.blocks) == 0
@@ -318,6 +406,29 @@ def test_wrong_usage_leaves_nothing_behind(tmp_path, shards, genome, changes):
     options = {"--genome": str(genome), "--out": str(tmp_path / "out.gff3")} | changes
     assert run(["merge-gff", "-q", str(shards[0]), *itertools.chain(*options.items())]) == 2
     assert not (tmp_path / "out.gff3").exists()
+
+
+def test_the_existing_annotation_as_prediction_too_is_refused_before_the_genome_is_read(tmp_path, shards, capsys):
+    arguments = ["merge-gff", "-q", *map(str, shards), "--genome", str(tmp_path / "none.fa")]
+    assert run([*arguments, "--existing", str(shards[1]), "--out", str(tmp_path / "out.gff3")]) == 2
+    said = capsys.readouterr().err
+    assert "also given as the existing annotation" in said
+    assert "--existing" in said
+    assert not (tmp_path / "out.gff3").exists()
+
+
+def test_outputs_whose_names_end_in_gz_are_bgzipped(tmp_path, shards, genome):
+    arguments = ["merge-gff", "-q", *map(str, shards), "--genome", str(genome), "--out"]
+    packed = tmp_path / "packed.gff3.gz"
+    assert run([*arguments, str(tmp_path / "plain.gff3")]) == 0
+    assert run([*arguments, str(packed)]) == 0
+    assert gzip.decompress(packed.read_bytes()) == (tmp_path / "plain.gff3").read_bytes()
+    assert packed.read_bytes().endswith(BGZF_END)
+    assert check_file(packed).good
+    assert (tmp_path / "packed.dropped.tsv").read_bytes() == (tmp_path / "plain.dropped.tsv").read_bytes()
+    table = tmp_path / "table.tsv.gz"
+    assert run([*arguments, str(packed), "--dropped", str(table)]) == 0
+    assert gzip.decompress(table.read_bytes()) == (tmp_path / "plain.dropped.tsv").read_bytes()
 
 
 def test_missing_folders_of_the_outputs_are_made(tmp_path, shards, genome):

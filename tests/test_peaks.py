@@ -12,8 +12,8 @@ import pytest
 from segnt_tools.commands.main import run
 from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
-from segnt_tools.peaks.calling import PeakRule, call_peaks
-from segnt_tools.peaks.output import write_peaks
+from segnt_tools.peaks.calling import PeakRule, PeakScan, call_peaks
+from segnt_tools.peaks.output import _Caller, write_peaks
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.shards import Piece
@@ -60,6 +60,24 @@ def test_equals_the_definition_however_the_contig_is_cut(seed: int) -> None:
     expected = by_definition(probability, rule)
     assert [peak[:2] for peak in found] == [peak[:2] for peak in expected]
     assert [peak[2] for peak in found] == pytest.approx([peak[2] for peak in expected])
+    whole = list(call_peaks("c", TRACK, [(0, probability)], rule))
+    for size in (1, 2, 7, 64):
+        pieces = [(start, probability[start : start + size]) for start in range(0, 300, size)]
+        assert list(call_peaks("c", TRACK, pieces, rule)) == whole  # to the last digit
+
+
+@pytest.mark.parametrize("max_gap", [0, 1, 30])
+def test_a_peak_is_finished_as_soon_as_nothing_can_be_joined_to_it(max_gap: int) -> None:
+    scan = PeakScan(PeakRule(0.9, 0.3, max_gap=max_gap))
+    peak, nothing, weak = np.ones(10, np.float32), np.zeros(max_gap, np.float32), np.full(1, 0.5, np.float32)
+    assert scan.advance(np.concatenate([peak, nothing]), [(0, 0, 10 + max_gap)]).start.size == 0
+    assert scan.open_from == 0
+    found = scan.advance(nothing[:1] if max_gap else np.zeros(1, np.float32), [(0, 10 + max_gap, 11 + max_gap)])
+    assert (found.start.tolist(), found.end.tolist()) == ([0], [10])
+    assert scan.open_from == 11 + max_gap
+    found = scan.advance(np.concatenate([peak, np.zeros(max_gap + 1, np.float32), weak]), [(0, 50, 61 + max_gap + 1)])
+    assert (found.start.tolist(), scan.open_from) == ([50], 61 + max_gap)
+    assert scan.finish().start.size == 0
 
 
 def test_files_hold_the_peaks_of_every_contig_in_genome_order(tmp_path: Path) -> None:
@@ -100,6 +118,42 @@ def test_files_hold_the_peaks_of_every_contig_in_genome_order(tmp_path: Path) ->
     ]
     assert sum(counts.intervals for counts in summary.tracks.values()) == len(expected)
     assert summary.tracks["CDS-"].bases == sum(int(r[4]) - int(r[3]) + 1 for r in gff3 if "element=CDS" in r[8])
+
+
+def test_peaks_of_common_elements_do_not_wait_for_a_rare_one(tmp_path: Path) -> None:
+    length = 3 * BATCH_BASES + 5000
+    codes = np.zeros((2, length), np.uint8)
+    codes[0, 10:20] = 255
+    codes[1, ::1000] = 255
+    tracks = (Track.parse("CTCF-bound"), Track.parse("exon+"))
+    contig = Contig("c", length, "")
+    with tracks_writer(
+        tmp_path / "t.h5", TracksHeader(tracks, Encoding.LOGIT8, "x", "m", "f"), [contig], [Piece("c", 0, length)]
+    ) as writer:
+        writer.write(codes)
+    with TracksReader(tmp_path / "t.h5") as reader:
+        caller = _Caller(reader, {track.element: PeakRule(0.9, 0.5) for track in tracks}, [0, 1], ["c"])
+        found = [(calls.peaks.start.max(), bases) for calls, bases in caller.calls()]
+    ends = np.cumsum([bases for _, bases in found])
+    assert len(found) == 4
+    assert all(end - 2000 < last < end for (last, _), end in zip(found, ends, strict=True))
+
+
+def test_tracks_of_which_none_is_called_are_refused_unless_chosen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracks = (Track.parse("CDS_frame_0+"), Track.parse("exon", trained=False))
+    header = TracksHeader(tracks, Encoding.LOGIT8, "x", "m", "f")
+    with tracks_writer(tmp_path / "t.h5", header, [Contig("c", 9, "")], [Piece("c", 0, 9)]) as writer:
+        writer.write(np.full((2, 9), 255, np.uint8))
+    assert run(["call-peaks", str(tmp_path / "t.h5"), "--out", str(tmp_path / "o"), "-q"]) == 2
+    error = capsys.readouterr().err
+    assert "there are: CDS_frame_0+ (a helper of the gene decoder), exon (never trained)" in error
+    assert "--element CDS_frame_0" in error
+    assert not list((tmp_path / "o").iterdir())
+    assert called(tmp_path / "t.h5", "--element", "CDS_frame_0", out=tmp_path / "o") == [
+        ["c", "0", "9", "CDS_frame_0", "1000", "+"]
+    ]
 
 
 def test_peaks_of_regions_are_in_order_and_end_with_them(tmp_path: Path) -> None:

@@ -159,6 +159,20 @@ def test_standard_input(tmp_path: Path, pack) -> None:
     assert b"standard input, line 4: record b, column 3" in failed.stderr
 
 
+def test_a_killed_run_leaves_no_mixture_with_an_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    for name, text in (("one", ">c1\nAAAAAA\n"), ("two", ">c1\nCCC\n>c2\nGGG\n")):
+        (tmp_path / f"{name}.fa").write_text(text)
+    assert run(["preprocess", str(tmp_path / "one.fa"), "--out", str(tmp_path / "out")]) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("segnt_tools.sequence.preparation.plan_shards", killed)
+        assert run(["preprocess", str(tmp_path / "two.fa"), "--out", str(tmp_path / "out")]) == 130
+    with pytest.raises(AssemblyError, match="not a complete preprocess folder"):
+        Assembly.open(tmp_path / "out")
+
+
 @pytest.mark.parametrize("content", ["", ">a\nACGT\n>a\nAC\n", ">a\nMLEP\n", ">a\nNNNN\n"])
 def test_bad_input_leaves_nothing_behind(tmp_path: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.fa").write_text(content)
@@ -180,6 +194,12 @@ def test_an_output_place_that_cannot_be_written(tmp_path: Path, capsys: pytest.C
     (tmp_path / "a.fa").write_text(FASTA)
     assert run(["preprocess", str(tmp_path / "a.fa"), "--out", "/proc/none"]) == 2
     assert "cannot write into the output folder" in capsys.readouterr().err
+
+
+def test_senseless_numbers_of_shards_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.fa").write_text(FASTA)
+    assert run(["preprocess", str(tmp_path / "a.fa"), "--out", str(tmp_path / "out"), "--shards", "1000000000000"]) == 2
+    assert "1000000000000 shards are more than 100000" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_too_small(

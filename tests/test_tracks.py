@@ -167,7 +167,7 @@ def test_short_contigs_of_several_files_are_read_together(tmp_path: Path, bases:
         ({"model_fingerprint": "g"}, "differs from .* in model"),
         ({"assembly": "y"}, "differs from .* in assembly"),
         ({"tracks": TRACKS[::-1]}, "differs from .* in tracks"),
-        ({"settings": {"window": 3}}, "differs from .* in settings"),
+        ({"settings": {"window": 3}}, "differs from .* in window"),
     ],
 )
 def test_files_that_do_not_belong_together(tmp_path: Path, changes: dict, message: str) -> None:
@@ -175,6 +175,22 @@ def test_files_that_do_not_belong_together(tmp_path: Path, changes: dict, messag
     two = write(tmp_path / "2.h5", [Piece("c", 500, 1000)], logits(500), **changes)
     with pytest.raises(TracksError, match=message):
         TracksReader([one, two])
+
+
+def test_files_of_machines_with_different_arithmetic_go_together_with_a_warning(tmp_path: Path, caplog) -> None:
+    paths = []
+    for number, (precision, device) in enumerate([("float32", "cpu"), ("bfloat16", "cuda"), ("float32", "cpu")]):
+        made = {"window": 3, "precision": precision, "device": device}
+        piece = Piece("c", 300 * number, 300 * (number + 1))
+        paths.append(write(tmp_path / f"{number}.h5", [piece], logits(300), settings=made))
+    with TracksReader(paths) as reader:
+        assert reader.covered("c") == ((0, 900),)
+        assert reader.settings == {"window": 3, "precision": "bfloat16, float32", "device": "cuda, cpu"}
+    assert "predicted in bfloat16 on cuda and float32 on cpu" in caplog.text
+    caplog.clear()
+    with TracksReader(paths[::2]) as reader:
+        assert reader.settings == reader.header.settings
+    assert not caplog.text
 
 
 def test_the_same_shard_twice(tmp_path: Path) -> None:

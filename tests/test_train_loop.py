@@ -187,6 +187,10 @@ def test_an_unknown_recipe_is_answered_with_the_known_ones(capsys, tmp_path):
         ("stage.3.steps=0", "no entry 3"),
         ("data.0.annotation=''", "either an annotation or labels"),
         ("optimiser.betas=[0.9]", "optimiser.betas must be a list"),
+        ("optimiser.betas=[0.9, 2.0]", "optimiser.betas are .* below 1"),
+        ("seed=-1", "seed is -1"),
+        ("seed.a.b=1", "seed.a.b cannot be set"),
+        ("validation.every=0", "validation.every is 0"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(toy, tmp_path, capsys, change, message):
@@ -195,6 +199,12 @@ def test_mistakes_in_a_recipe_are_named(toy, tmp_path, capsys, change, message):
     assert not out.exists()
     error = capsys.readouterr().err
     assert re.search(message, error), error
+
+
+@pytest.mark.parametrize("minutes", ["nan", "0", "-1", "inf"])
+def test_a_time_that_is_none_is_refused(toy, tmp_path, capsys, minutes):
+    assert train(toy, "classes.toml", tmp_path / "out", "--minutes", minutes) == 2
+    assert "no time" in capsys.readouterr().err
 
 
 def test_embedded_network_trains_and_its_checkpoint_loads(toy, tmp_path):
@@ -234,6 +244,16 @@ def test_a_recipe_may_name_costs_of_the_decoder_to_learn_through(toy, tmp_path, 
     assert train(toy, "classes.toml", tmp_path / "wrong", "--set", "card.genes={begin=-1.5}") == 2
     assert "card.genes: unknown gene parameters begin" in capsys.readouterr().err
     assert not (tmp_path / "wrong").exists()
+
+
+def test_a_run_does_not_go_on_with_other_genes_under_the_same_name(toy, tmp_path, capsys):
+    folder, out = shutil.copytree(toy, tmp_path / "toy"), tmp_path / "model"
+    assert train(folder, "classes.toml", out) == 0
+    assert train(folder, "classes.toml", out) == 0
+    with (folder / "genes.gff3").open("a") as annotation:
+        annotation.write("# another remark\n")
+    assert train(folder, "classes.toml", out) == 2
+    assert "content differs in data.0.annotation" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("recipe", ["classes.toml", "tracks.toml"])

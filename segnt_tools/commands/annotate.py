@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
+import fcntl
 import json
+import os
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,10 +44,11 @@ from segnt_tools.commands.predict import (
     require_space,
     select,
 )
-from segnt_tools.commands.tracks import export_tracks, tracks_of_elements
+from segnt_tools.commands.tracks import export_tracks
 from segnt_tools.errors import AssemblyError, SegntError, UsageError
-from segnt_tools.files import atomic_path, output_folder, remove_leftovers
+from segnt_tools.files import atomic_path, file_sha256, output_folder, remove_leftovers
 from segnt_tools.genes.parameters import GeneParameters
+from segnt_tools.gff.sequences import SEQUENCE_FILES
 from segnt_tools.logs import logger
 from segnt_tools.models.card import AUTO_MODEL, PeakDefaults
 from segnt_tools.peaks.output import default_tracks
@@ -115,6 +117,11 @@ class _Annotation:
     def shard_folder(self) -> Path:
         return self.folder / INTERMEDIATE / "shards"
 
+    @property
+    def new_bigwigs(self) -> Path:
+        """Where bigWigs wait until all are there: those in the output folder may be of an earlier run."""
+        return self.folder / INTERMEDIATE / "tracks"
+
     @cached_property
     def options(self) -> PredictOptions:
         """What to predict with which model."""
@@ -175,20 +182,54 @@ class _Annotation:
             earlier = json.loads(path.read_text(encoding="utf-8"))["settings"]
         except (OSError, KeyError, ValueError) as error:
             raise UsageError(f"cannot read the summary of an earlier run ({error})", file=path) from error
-        refuse_other_settings(earlier, self.settings, self.folder, "results")
+        refuse_other_settings(self._respelled(earlier), self.settings, self.folder, "results")
+        if gone := [name for name in self._outputs() if not (self.folder / name).exists()]:
+            logger.warning("%s is missing from %s: making the results again", ", ".join(gone), self.folder)
+            self._forget_results()
+            return False
         last_step = next((name for name in reversed(STEPS) if name not in self.args.skip), "preprocess")
         return not (self.folder / INTERMEDIATE).exists() or self._step_report(last_step).exists()
+
+    def _respelled(self, earlier: dict[str, Any]) -> dict[str, Any]:
+        """Settings of an earlier run, with the model named as it is now if it is the same one."""
+        same = earlier.get("model_fingerprint") == self.settings["model_fingerprint"]
+        return earlier | {"model": self.settings["model"]} if same else earlier
+
+    def _outputs(self) -> Iterator[str]:
+        """Files of a finished run."""
+        summary = json.loads((self.folder / SUMMARY_FILE).read_text(encoding="utf-8"))
+        of_steps = {
+            "genes": (call_genes.GFF3_FILE, *SEQUENCE_FILES, *((call_genes.GTF_FILE,) if self.args.gtf else ())),
+            "elements": (call_peaks.GFF3_FILE, call_peaks.BED_FILE),
+            "tracks": tuple(f"tracks/{name}" for name in summary.get("tracks", {}).get("files", ())),
+            "report": (REPORT_FILE,),
+        }
+        yield from (CONTIGS_FILE, GAPS_FILE)
+        for step, names in of_steps.items():
+            if step not in self.args.skip:
+                yield from names
+
+    def _forget_results(self) -> None:
+        """Let every step after the prediction be done again; and the prediction, if its files are gone."""
+        for step in STEPS:
+            self._step_report(step).unlink(missing_ok=True)
+        (self.folder / SUMMARY_FILE).unlink()
 
     def carry_out(self) -> None:
         """Do what is not done yet."""
         self._check_options()
-        settings = self.settings
+        settings, is_new = self.settings, not self.folder.exists()
+        output_folder(self.folder)
+        with _alone_in(self.folder):
+            self._carry_out(settings, is_new)
+            self._clean_up()
+
+    def _carry_out(self, settings: dict[str, Any], is_new: bool) -> None:
         if not self._step_report("preprocess").exists():
             self._forget()
-        is_new = not self.folder.exists()
         output_folder(self.folder / INTERMEDIATE)
-        require_same_settings(self.folder / INTERMEDIATE / SETTINGS_FILE, settings, "results")
-        for folder in (self.folder, self.prepared, self.shard_folder, self.folder / "tracks"):
+        require_same_settings(self.folder / INTERMEDIATE / SETTINGS_FILE, settings, "results", self._respelled)
+        for folder in (self.folder, self.prepared, self.shard_folder, self.new_bigwigs):
             remove_leftovers(folder)
         try:
             self._step("preprocess", self._preprocess)
@@ -209,11 +250,11 @@ class _Annotation:
                 shutil.copyfile(self.prepared / name, temporary)
         write_report(self.folder / SUMMARY_FILE, "annotate", self.summary())
         self._step("report", self._report)
-        self._clean_up()
 
     def _forget(self) -> None:
         """Remove what a run leaves that got no further than its assembly: the next one may have other options."""
-        shutil.rmtree(self.prepared, ignore_errors=True)
+        for folder in (self.prepared, self.shard_folder, self.new_bigwigs):
+            shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # there is none, or the folder holds files of somebody else, or is a file
             (self.folder / INTERMEDIATE / SETTINGS_FILE).unlink(missing_ok=True)
             (self.folder / INTERMEDIATE).rmdir()
@@ -224,7 +265,8 @@ class _Annotation:
         check_options(self.options, self.candidates)
         for card in (candidate.card for candidate in self.candidates):
             tracks = [card.tracks[i] for i in chosen_tracks(card, self.options.elements)]
-            tracks_of_elements(tracks, args.element, Path(card.name))
+            if "elements" not in args.skip:
+                call_peaks.called_tracks(tracks, args.element, Path(card.name))
         call_peaks.rule_with(PeakDefaults(), call_peaks.given_thresholds(args))
         call_genes.options_from(args).applied_to(GeneParameters())
 
@@ -263,13 +305,15 @@ class _Annotation:
         return call_genes.call_and_write(paths, assembly, self.folder, call_genes.options_from(self.args))
 
     def _bigwigs(self, paths: list[Path]) -> dict[str, Any]:
-        folder = output_folder(self.folder / "tracks")
+        folder, new = output_folder(self.folder / "tracks"), output_folder(self.new_bigwigs)
         with TracksReader(paths) as reader:
-            tracks = default_tracks(reader.tracks)
-            missing = [i for i in tracks if not (folder / f"{track_file_name(reader.tracks[i])}.bw").exists()]
+            names = {i: f"{track_file_name(reader.tracks[i])}.bw" for i in default_tracks(reader.tracks)}
+            missing = [i for i, name in names.items() if not (new / name).exists()]
             if missing:
-                export_tracks(reader, "bigwig", missing, folder, threads=self.args.threads)
-            return {"files": [f"{track_file_name(reader.tracks[i])}.bw" for i in tracks]}
+                export_tracks(reader, "bigwig", missing, new, threads=self.args.threads)
+        for name in names.values():
+            (new / name).replace(folder / name)
+        return {"files": list(names.values())}
 
     def _report(self) -> dict[str, Any]:
         from segnt_tools.report.page import write_report as write_page
@@ -280,20 +324,19 @@ class _Annotation:
     def summary(self) -> dict[str, Any]:
         """The values of annotate.json, from what the steps left."""
         values: dict[str, Any] = {"settings": self.settings}
-        first = next(iter(sorted(self.shard_folder.glob("*.h5"))), None)
-        if first is not None:
-            with TracksReader(first) as reader:
-                header = reader.header
-                values["model"] = header.model
-                values["licence"] = header.card.get("licence")
-                values["citation"] = header.card.get("citation")
-                values["predict"] = {**header.settings, "tracks": [track.name for track in header.tracks]}
-                values["card"] = dict(header.card)
+        with TracksReader(sorted(self.shard_folder.glob("*.h5"))) as reader:
+            header = reader.header
+            values["model"] = header.model
+            values["licence"] = header.card.get("licence")
+            values["citation"] = header.card.get("citation")
+            values["predict"] = {**reader.settings, "tracks": [track.name for track in header.tracks]}
+            values["card"] = dict(header.card)
         for name, key in (
             ("preprocess", "preprocess"),
             ("model", "selection"),
             ("elements", "call-peaks"),
             ("genes", "call-genes"),
+            ("tracks", "tracks"),
         ):
             path = self._step_report(name)
             if path.exists():
@@ -308,12 +351,33 @@ class _Annotation:
             shutil.rmtree(self.folder / _DONE)
 
 
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, where its file system can; a run that dies lets go of it.
+
+    Raises:
+        UsageError: another run is at work there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                "another run is writing into the folder", file=folder, hint="Wait for its end, or give another --out"
+            ) from error
+        except OSError:
+            logger.debug("%s: its file system knows no locks", folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _digest(path: Path) -> str:
     """SHA-256 of a file as it lies on the disk."""
     if path.is_dir():
         raise AssemblyError("this is a folder, not a file", file=path)
     try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
         raise AssemblyError(f"cannot read the file: {error.strerror}", file=path) from error

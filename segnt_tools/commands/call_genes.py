@@ -195,6 +195,8 @@ def call_and_write(tracks: Sequence[Path], assembly: Assembly, folder: Path, opt
     write_sequences(folder, genes, assembly, parameters.genetic_code)
     if options.gtf:
         write_gtf(folder / GTF_FILE, genes, assembly.lengths, pragmas=pragmas)
+    else:
+        (folder / GTF_FILE).unlink(missing_ok=True)  # of an earlier run with other options
     report = _report(genes, bases)
     report["dropped"] = {name: getattr(caller.dropped, name) for name in caller.dropped.__slots__}
     report["model"] = header.model

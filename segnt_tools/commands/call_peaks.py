@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder")
     add_peak_options(parser)
-    add_common_options(parser)
+    add_common_options(parser, threads=False)
 
 
 def add_peak_options(parser: argparse.ArgumentParser) -> None:
@@ -86,10 +86,7 @@ def call_elements(
     with open_source(tracks, elements) as source:
         header = source.header if isinstance(source, TracksReader) else None
         card = header.card if header else {}
-        if elements:
-            chosen = tracks_of_elements(source.tracks, elements, source.paths[0])
-        else:
-            chosen = default_tracks(source.tracks)
+        chosen = called_tracks(source.tracks, elements, source.paths[0])
         names = dict.fromkeys(source.tracks[i].element for i in chosen)
         rules = {name: rule_with(_defaults(card, name, source.paths[0]), thresholds) for name in names}
         lengths = lengths or {contig.name: contig.length for contig in source.contigs}
@@ -105,6 +102,31 @@ def call_elements(
                 progress.add,
             )
     return _report(summary, rules)
+
+
+def called_tracks(tracks: Sequence[Track], elements: list[str] | None, path: Path) -> list[int]:
+    """Indices of the tracks whose intervals are called.
+
+    Args:
+        tracks: those there are.
+        elements: what the user chose, or None.
+        path: what holds the tracks, for messages.
+
+    Raises:
+        UsageError: an element is not there, or nothing is called by itself.
+    """
+    if elements:
+        return tracks_of_elements(tracks, elements, path)
+    chosen = default_tracks(tracks)
+    if not chosen:
+        reasons = {True: "a helper of the gene decoder", False: "never trained"}
+        there = ", ".join(f"{track.name} ({reasons[track.trained]})" for track in tracks)
+        raise UsageError(
+            f"no track is called unless it is chosen; there are: {there}",
+            file=path,
+            hint=f"Choose with --element, such as --element {tracks[0].element}",
+        )
+    return chosen
 
 
 def open_source(paths: Sequence[Path], elements: Sequence[str] | None) -> TracksReader | BigWigReader:

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +15,9 @@ from segnt_tools.errors import UsageError
 from segnt_tools.files import write_text
 
 REPORT_SCHEMA_VERSION = 1
+MOST_THREADS = 4096
+# Larger than any genome, and small enough for sums of such numbers.
+_MOST_BASES = 10**15
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -51,6 +54,19 @@ def positive_int(text: str) -> int:
     return value
 
 
+def thread_count(text: str) -> int:
+    """Option type: a number of threads that a machine can have."""
+    value = positive_int(text)
+    if value > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{text} threads are more than {MOST_THREADS}")
+    return value
+
+
+def seed(text: str) -> int:
+    """Option type: a random seed, a whole number from 0 on."""
+    return 0 if text == "0" else positive_int(text)
+
+
 def positive_int_or_auto(text: str) -> int | None:
     """Option type: an integer of at least 1, or None for auto."""
     return None if text == "auto" else positive_int(text)
@@ -61,9 +77,9 @@ def bases(text: str, least: int = 1) -> int:
     factor = {"k": 10**3, "K": 10**3, "m": 10**6, "M": 10**6, "g": 10**9, "G": 10**9}.get(text[-1:], 1)
     try:
         value = round(float(text[:-1] if factor > 1 else text) * factor)
-    except ValueError:
+    except (ValueError, OverflowError):
         value = -1
-    if value < least:
+    if not least <= value <= _MOST_BASES:
         raise argparse.ArgumentTypeError(f"{text} is not a number of bases (like 50000, 50k or 1.5M)")
     return value
 
@@ -89,7 +105,7 @@ def add_common_options(parser: argparse.ArgumentParser, *, threads: bool = True)
     group = parser.add_argument_group("common options")
     if threads:
         group.add_argument(
-            "-@", "--threads", type=positive_int, default=available_cpus(), metavar="N", help="processor cores to use"
+            "-@", "--threads", type=thread_count, default=available_cpus(), metavar="N", help="processor cores to use"
         )
     group.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     group.add_argument("--json", type=Path, metavar="REPORT", help="also write a machine-readable report here")
@@ -163,8 +179,19 @@ def write_report(path: Path | None, tool: str, values: Mapping[str, Any]) -> Non
     write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
-def require_same_settings(path: Path, settings: Mapping[str, Any], what: str) -> None:
+def require_same_settings(
+    path: Path,
+    settings: Mapping[str, Any],
+    what: str,
+    respelled: Callable[[dict[str, Any]], dict[str, Any]] = lambda before: before,
+) -> None:
     """Remember the settings a folder was made with, and refuse to mix them with others.
+
+    Args:
+        path: where they are remembered.
+        settings: of this run.
+        what: what the folder holds, for the message.
+        respelled: gives earlier settings with what means the same as now spelled as now.
 
     Raises:
         UsageError: the folder holds results of other settings; the message says which differ.
@@ -177,7 +204,7 @@ def require_same_settings(path: Path, settings: Mapping[str, Any], what: str) ->
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise UsageError(f"cannot read the settings of an earlier run ({error})", file=path) from error
-    refuse_other_settings(before, settings, path.parent, what)
+    refuse_other_settings(respelled(before), settings, path.parent, what)
 
 
 def refuse_other_settings(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path, what: str) -> None:

@@ -42,10 +42,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from segnt_tools.commands.common import add_common_options, bases, print_line, probability, write_report
+from segnt_tools.commands.common import add_common_options, bases, print_line, probability, seed, write_report
 from segnt_tools.errors import UsageError
 from segnt_tools.evaluation.elements import ScoringOptions
 from segnt_tools.evaluation.evaluating import EvaluationOptions, evaluate
@@ -65,6 +66,7 @@ from segnt_tools.evaluation.results import (
     samplings_table,
 )
 from segnt_tools.files import atomic_path, output_folder, write_text
+from segnt_tools.labels.bed import read_regions_bed
 from segnt_tools.labels.intervals import length
 from segnt_tools.labels.rules import LabelRules, SpliceSide
 from segnt_tools.logs import Progress, logger
@@ -87,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--region", action="append", default=[], metavar="CONTIG[:FROM-TO]", help="score here only; may be repeated"
     )
+    group.add_argument("--regions", type=Path, metavar="BED", help="score in the regions of this file only")
     group.add_argument("--only", choices=("genes", "elements"), help="score genes only, or single bases only")
     group.add_argument("--elements", metavar="A,B,...", help="tracks to score (default: all)")
     group.add_argument(
@@ -100,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--sample-window", type=bases, default=defaults.window, metavar="BP", help="length of those windows"
     )
-    group.add_argument("--seed", type=int, default=defaults.seed, metavar="N", help="random seed of the samplings")
+    group.add_argument("--seed", type=seed, default=defaults.seed, metavar="N", help="random seed of the samplings")
     group.add_argument(
         "--splice-side",
         choices=[side.value for side in SpliceSide],
@@ -129,11 +132,15 @@ def run(args: argparse.Namespace) -> int:
     output_folder(args.out)
     with Assembly.open(args.genome) as assembly:
         lengths = dict(assembly.lengths)
-        regions = region_intervals([Region.parse(text, lengths) for text in args.region], lengths)
-        with Progress("evaluate", sum(map(length, regions.values()))) as progress:
-            scores = evaluate(
-                args.truth, list(zip(names, inputs, strict=True)), assembly, regions, options, progress.add
-            )
+        chosen = [Region.parse(text, lengths) for text in args.region]
+        if args.regions is not None:
+            of_file = read_regions_bed(args.regions).of(lengths).values()
+            chosen += [Region(piece.contig, piece.start, piece.end) for pieces in of_file for piece in pieces]
+        regions = region_intervals(chosen, lengths)
+        bases_of_tracks = sum(map(length, regions.values())) if options.tracks else 0
+        with Progress("evaluate", bases_of_tracks) if bases_of_tracks else nullcontext() as progress:
+            advance = progress.add if progress else lambda bases: None
+            scores = evaluate(args.truth, list(zip(names, inputs, strict=True)), assembly, regions, options, advance)
     for prediction in scores:
         for note in prediction.notes:
             logger.warning("%s: %s", prediction.name, note)
@@ -161,12 +168,13 @@ def _write(args: argparse.Namespace, scores: list[PredictionScores]) -> None:
             write_text(args.out / name, table(scores))
         else:
             (args.out / name).unlink(missing_ok=True)  # of an earlier run with other options
-    where = ", ".join(args.region) or "whole genome"
+    regions = [*args.region, *([] if args.regions is None else [f"regions of {args.regions.name}"])]
+    where = ", ".join(regions) or "whole genome"
     with atomic_path(args.out / "evaluate.png") as temporary:
         draw(scores, temporary, f"{args.truth.name}, {where}")
     values: dict[str, Any] = {
         "truth": args.truth.name,
-        "regions": args.region,
+        "regions": regions,
         "threshold": args.threshold,
         "splice_side": args.splice_side,
         "samplings": {"number": args.samplings, "window": args.sample_window, "seed": args.seed},

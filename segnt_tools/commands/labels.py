@@ -27,7 +27,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from segnt_tools.commands.common import add_common_options, bases, positive_int, print_line, write_report
+from segnt_tools.commands.common import add_common_options, bases_or_zero, positive_int, print_line, write_report
 from segnt_tools.errors import UsageError
 from segnt_tools.files import output_folder, write_text
 from segnt_tools.labels.build import LabelInputs, LabelReport, build_labels, choose_tracks, require_known, write_labels
@@ -108,7 +108,7 @@ def _add_rule_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--unknown-flank",
-        type=bases,
+        type=bases_or_zero,
         default=defaults.unknown_flank,
         metavar="BP",
         help="bases beside a coding span that are masked where UTRs are unknown",

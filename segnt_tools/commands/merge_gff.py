@@ -8,10 +8,11 @@ Two genes of different files collide if they lie on the same strand and share co
 no CDS), more than --max-overlap of the shorter one's. --prefer says which one stays:
   existing   the existing annotation; predictions only fill the gaps
   predicted  predictions; what they replaced is named in their attribute `replaces`
-  score      the higher score in column 6; a gene without score loses, of equals the existing one stays
+  score      the higher score in column 6 of the best transcript, or of the gene where no transcript has one; a gene
+             without score loses, of equals the existing one stays
 Predictions of several files that collide are resolved by score; genes of one file never push out each other. What was
-left out, and why, is written to a table. What is wrong inside the files is reported but not repaired; `segnt check-gff`
-tells more about it.
+left out, and why, is written to a table. Outputs whose names end in .gz are bgzipped. What is wrong inside the files is
+reported but not repaired; `segnt check-gff` tells more about it.
 
 Exit status: 0 done; 2 an input is malformed or does not fit the genome.
 """
@@ -19,11 +20,13 @@ Exit status: 0 done; 2 an input is malformed or does not fit the genome.
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from segnt_tools import __version__
 from segnt_tools.commands.common import add_common_options, probability, write_report
-from segnt_tools.files import atomic_path, require_output_file
+from segnt_tools.errors import UsageError
+from segnt_tools.files import atomic_path, is_stream, require_output_file
 from segnt_tools.gff.lines import read_pragmas
 from segnt_tools.gff.merging import (
     Merged,
@@ -31,6 +34,8 @@ from segnt_tools.gff.merging import (
     Prefer,
     check_prefix,
     merge_files,
+    open_output,
+    require_other_file,
     write_dropped,
     write_merged,
 )
@@ -45,7 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--genome", type=Path, required=True, metavar="FASTA", help="the genome, or a preprocess folder"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT.gff3", help="file to write")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="OUT.gff3", help="file to write; bgzipped as OUT.gff3.gz"
+    )
     parser.add_argument("--existing", type=Path, metavar="ANN", help="existing annotation, GFF3 or GTF")
     parser.add_argument(
         "--prefer",
@@ -66,7 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep-ids", action="store_true", help="keep the IDs of predicted genes where they are unique")
     parser.add_argument(
-        "--dropped", type=Path, metavar="TSV", help="table of what was left out and why (default: OUT.dropped.tsv)"
+        "--dropped",
+        type=Path,
+        metavar="TSV",
+        help="table of what was left out and why (default: OUT.dropped.tsv, if OUT is a file)",
     )
     add_common_options(parser, threads=False)
 
@@ -74,7 +84,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Merge the files."""
     options = MergeOptions(args.prefer, args.max_overlap, check_prefix(args.locus_prefix), keep_ids=args.keep_ids)
-    table = args.dropped or args.out.with_name(f"{args.out.name.removesuffix('.gff3')}.dropped.tsv")
+    require_other_file(args.existing, args.gff)  # before a large genome is read
+    table = args.dropped or _table_beside(args.out)
+    if table.resolve() == args.out.resolve():
+        raise UsageError("the table would replace the annotation", file=table, hint="Give another --dropped")
     for path in (args.out, table):
         require_output_file(path)
     with Assembly.open(args.genome) as assembly:
@@ -85,8 +98,8 @@ def run(args: argparse.Namespace) -> int:
     with (
         atomic_path(args.out) as out_path,
         atomic_path(table) as table_path,
-        out_path.open("w", encoding="utf-8", newline="\n") as out,
-        table_path.open("w", encoding="utf-8", newline="\n") as dropped,
+        open_output(out_path) as out,
+        open_output(table_path) as dropped,
     ):
         rows = write_merged(out, merged, lengths, list(dict.fromkeys(pragmas)))
         write_dropped(dropped, merged)
@@ -98,6 +111,13 @@ def run(args: argparse.Namespace) -> int:
     }
     write_report(args.json, "merge-gff", values)
     return 0
+
+
+def _table_beside(out: Path) -> Path:
+    """Where the table of what was left out goes by default; nowhere if there is no file to put it beside."""
+    if is_stream(out):
+        return Path(os.devnull)
+    return out.with_name(f"{out.name.removesuffix('.gz').removesuffix('.gff3')}.dropped.tsv")
 
 
 def _log(merged: Merged, rows: int, out: Path) -> None:

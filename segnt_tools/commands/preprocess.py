@@ -22,11 +22,9 @@ from typing import Any
 
 from segnt_tools.commands.common import add_common_options, bases, positive_int, write_report
 from segnt_tools.files import output_folder, require_free_space
-from segnt_tools.labels.bed import read_bed
+from segnt_tools.labels.bed import read_regions_bed
 from segnt_tools.logs import Progress, logger
 from segnt_tools.sequence.preparation import Preparation, prepare
-from segnt_tools.sequence.regions import Regions
-from segnt_tools.sequence.shards import Piece
 
 REPORT_FILE = "preprocess.json"
 
@@ -82,7 +80,7 @@ def preprocess(
     report: Path | None = None,
 ) -> Preparation:
     """Run the step with progress, messages and report."""
-    wanted = None if regions is None else _read_regions(regions)
+    wanted = None if regions is None else read_regions_bed(regions)
     size = assembly.stat().st_size if assembly.is_file() else 0
     require_free_space(output_folder(folder), size)
     with Progress("preprocess", 0) as progress:
@@ -103,11 +101,6 @@ def preprocess(
     write_report(folder / REPORT_FILE, "preprocess", values)
     write_report(report, "preprocess", values)
     return result
-
-
-def _read_regions(path: Path) -> Regions:
-    rows = list(read_bed(path, stranded_columns=False))
-    return Regions(path, tuple(Piece(row.contig, row.start, row.end) for row in rows), tuple(row.line for row in rows))
 
 
 def _tell(result: Preparation) -> None:

@@ -21,6 +21,7 @@ again. Several devices: torchrun --nproc-per-node 8 --no-python segnt train RECI
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import tomllib
 from collections.abc import Sequence
@@ -103,8 +104,8 @@ def run(args: argparse.Namespace) -> int:
     """Train."""
     from segnt_tools.training.recipe import Recipe, find_recipe
 
-    if args.minutes is not None and args.minutes <= 0:
-        raise UsageError(f"--minutes {args.minutes:g} leaves no time to train")
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise UsageError(f"--minutes {args.minutes:g} is no time to train in")
     file = find_recipe(args.recipe)
     recipe = Recipe.read(file, settings_of(args))
     # Only now, so that a mistake in the recipe is told at once.

@@ -81,6 +81,8 @@ def evaluate(
         for (name, given), one in zip(predictions, loaded, strict=True)
     ]
     reference = load_annotation(truth, assembly, options.rules) if truth_kind is Kind.GENES else None
+    if reference is not None and not reference.genes:
+        raise UsageError("the reference has no genes", file=truth, hint="Give an annotation of this genome, or labels")
     if options.genes and reference is not None:
         results = _with_genes(reference, loaded, results, regions)
     if options.tracks:
@@ -143,6 +145,13 @@ def _with_tracks(
     if not any(length(intervals) for intervals in scored.values()):
         raise UsageError("the predictions and the truth have no base in common in the regions", file=path)
     element_scores = score_tracks(truth, [one.tracks for one in loaded], scored, tracks, options.scoring, progress)
+    for result, elements in zip(results, element_scores, strict=True):
+        if not result.genes and not any(scores.confusion.bases for scores in elements):
+            raise UsageError(
+                f"nothing of it can be scored: the reference does not tell where "
+                f"{_listed([scores.track for scores in elements])} is and is not",
+                file=result.file,
+            )
     missing = sum(map(length, regions.values())) - sum(map(length, scored.values()))
     common = (f"{missing} bases of the regions are not in all predictions and were not scored",) if missing else ()
     return [

@@ -72,6 +72,11 @@ class Confusion:
     tn: int
 
     @property
+    def bases(self) -> int:
+        """All bases that were compared."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
     def defined(self) -> bool:
         """Whether the truth has both present and absent bases; without, no metric says anything."""
         return self.tp + self.fn > 0 and self.fp + self.tn > 0

@@ -12,9 +12,7 @@ from segnt_tools.tracks.export import Region
 
 def region_intervals(regions: Sequence[Region], lengths: Mapping[str, int]) -> dict[str, Intervals]:
     """Evaluated bases of each contig that has any; without regions all contigs as a whole."""
-    chosen = regions or [Region(contig, 0, size) for contig, size in lengths.items()]
-    contigs = dict.fromkeys(region.contig for region in chosen)
-    return {
-        contig: union(np.array([(r.start, r.end) for r in chosen if r.contig == contig], dtype=np.int64))
-        for contig in contigs
-    }
+    by_contig: dict[str, list[tuple[int, int]]] = {}
+    for region in regions or [Region(contig, 0, size) for contig, size in lengths.items()]:
+        by_contig.setdefault(region.contig, []).append((region.start, region.end))
+    return {contig: union(np.array(rows, dtype=np.int64)) for contig, rows in by_contig.items()}

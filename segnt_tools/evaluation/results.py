@@ -80,7 +80,7 @@ class ElementScores:
         counts = self.confusion
         defined = counts.defined
         values: dict[str, Number] = {
-            "bases": counts.tp + counts.fp + counts.fn + counts.tn,
+            "bases": counts.bases,
             "masked": self.masked,
             "present": counts.tp + counts.fn,
             "called": counts.tp + counts.fp,

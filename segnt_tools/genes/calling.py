@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Protocol, runtime_checkable
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnt_tools.elements import Strand, Track
-from segnt_tools.genes.decoding import BLOCK_BASES, PieceDecoder
+from segnt_tools.genes.decoding import BLOCK_BASES, BlockMakers, PieceDecoder
 from segnt_tools.genes.emissions import LOGIT_LIMIT, UNKNOWN_CODE, EmissionBuilder, EvidencePlan, logits_of_codes
 from segnt_tools.genes.models import Dropped, GeneBuilder
 from segnt_tools.genes.parameters import GeneParameters, parameters_of
@@ -194,19 +194,18 @@ class GeneCaller:
         self.machine = StateMachine(self.parameters, self.plan.noncoding)
         self._counting = threading.Lock()
 
-    def genes(self, contig: Contig, executor: Executor | None = None, ahead: int = 1) -> list[Gene]:
+    def genes(self, contig: Contig, makers: BlockMakers | None = None) -> list[Gene]:
         """Genes of a contig from left to right, without IDs of their own.
 
         Args:
             contig: the contig.
-            executor: makes emissions ahead of the decoder.
-            ahead: blocks made ahead.
+            makers: make emissions ahead of the decoder; None to make them when they are needed.
         """
         source = self.source(contig.name)
         emissions = EmissionBuilder(self.plan, self.machine, source, source, contig.length)
         genes: list[Gene] = []
         for first, last in self._pieces(source, contig.length):
-            genes += self._piece_genes(contig.name, emissions, first, last, executor, ahead)
+            genes += self._piece_genes(contig.name, emissions, first, last, makers)
         return genes
 
     def source(self, contig: str) -> ContigSource:
@@ -218,7 +217,11 @@ class GeneCaller:
     def call(
         self, contigs: Sequence[Contig], threads: int = 1, progress: Callable[[int], None] | None = None
     ) -> Iterator[list[Gene]]:
-        """Genes of each contig, in the order of the contigs, whatever the number of threads."""
+        """Genes of each contig, in the order of the contigs, whatever the number of threads.
+
+        With more than one, up to `threads` contigs are decoded at once. Together they hold at most 2 x threads blocks
+        of emissions (28 MB each), and each a scaled copy of the one in use where the score temperature is not 1.
+        """
         if threads == 1:
             for contig in contigs:
                 yield self.genes(contig)
@@ -227,7 +230,8 @@ class GeneCaller:
             return
         blocks, pool = ThreadPoolExecutor(threads), ThreadPoolExecutor(threads)
         try:
-            waiting = [pool.submit(self.genes, contig, blocks, threads) for contig in contigs]
+            makers = BlockMakers(blocks, threads)
+            waiting = [pool.submit(self.genes, contig, makers) for contig in contigs]
             for contig, future in zip(contigs, waiting, strict=True):
                 yield future.result()
                 if progress:
@@ -246,16 +250,14 @@ class GeneCaller:
         emissions: EmissionBuilder,
         first: int,
         last: int,
-        executor: Executor | None,
-        ahead: int,
+        makers: BlockMakers | None,
     ) -> list[Gene]:
         decoder = PieceDecoder(
             self.machine,
             lambda start, end: emissions.rows(start, end, first, last),
             first,
             last,
-            executor,
-            ahead,
+            makers,
             self.block_bases,
         )
         builder = GeneBuilder(

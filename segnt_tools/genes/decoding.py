@@ -1,8 +1,9 @@
 """Decoding one piece of a contig: the best path as segments, and what posteriors of its segments need.
 
-Blocks of rows are made on the fly, ahead of the kernels by other threads, so that memory does not grow with the contig.
-Segments that no live path uses are thrown away when their store is full, so that it stays small as well: competing
-paths merge within a few genes. The second pass goes back over the blocks, from checkpoints of the first.
+Blocks of rows are made on the fly, ahead of the kernels by other threads. Segments that no live path uses are thrown
+away when their store is full, so that it stays small as well: competing paths merge within a few genes. The second pass
+goes back over the blocks, from checkpoints of the first. These are all that grows with the contig, besides the segments
+of its best path: one of about 70 kB (with the default min_intron) for each block of 2^18 bases.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from threading import Lock
 from typing import TypeVar
 
 import numpy as np
@@ -95,6 +97,59 @@ class Decoded:
     score: float
 
 
+class BlockMakers:
+    """Threads that make blocks of rows ahead of the kernels, for all decoders that run at once.
+
+    Memory is bounded whatever the number of decoders: besides the block that it uses or waits for, each has only those
+    for which it finds a place among `ahead`, and takes no more places than its share of them. Nobody waits for a place,
+    so that no decoder can hold up another.
+
+    Args:
+        executor: makes the blocks.
+        ahead: blocks made ahead, of all decoders together.
+    """
+
+    def __init__(self, executor: Executor, ahead: int) -> None:
+        self._executor = executor
+        self._places = self._free = ahead
+        self._decoders = 0
+        self._counting = Lock()
+
+    def made(self, rows_of: RowsOf, blocks: Iterable[tuple[int, int]]) -> Iterator[Rows]:
+        """Rows of blocks in their order; who lets go of each before asking for the next keeps to the bound."""
+        coming = deque(blocks)
+        waiting: deque[Future[Rows]] = deque()
+        self._count(decoders=1)
+        try:
+            while coming or waiting:
+                if waiting:
+                    needed = waiting.popleft()
+                    self._count(free=1)
+                else:
+                    needed = self._executor.submit(rows_of, *coming.popleft())
+                while coming and self._takes_place(len(waiting)):
+                    waiting.append(self._executor.submit(rows_of, *coming.popleft()))
+                yield needed.result()
+                del needed  # and the block with it
+        finally:
+            for future in waiting:  # whoever ends early wants none of them
+                future.cancel()
+            self._count(free=len(waiting), decoders=-1)
+
+    def _count(self, free: int = 0, decoders: int = 0) -> None:
+        with self._counting:
+            self._free += free
+            self._decoders += decoders
+
+    def _takes_place(self, taken: int) -> bool:
+        """Take a place for a decoder that has so many, if one is free and the decoder's share is larger."""
+        with self._counting:
+            if not self._free or taken >= -(-self._places // self._decoders):
+                return False
+            self._free -= 1
+            return True
+
+
 class PieceDecoder:
     """Decodes bases first to last of a contig.
 
@@ -102,8 +157,8 @@ class PieceDecoder:
         machine: the gene machine.
         rows_of: makes the rows for boundaries start to end (with the last boundary when end is the piece's last).
         first, last: the piece.
-        executor: makes blocks ahead; None to make each when it is needed.
-        ahead: blocks made ahead.
+        makers: make blocks ahead; None to make each when it is needed.
+        block_bases: boundaries of a block.
     """
 
     def __init__(
@@ -112,8 +167,7 @@ class PieceDecoder:
         rows_of: RowsOf,
         first: int,
         last: int,
-        executor: Executor | None = None,
-        ahead: int = 1,
+        makers: BlockMakers | None = None,
         block_bases: int = BLOCK_BASES,
     ) -> None:
         self._machine = machine
@@ -122,8 +176,7 @@ class PieceDecoder:
         self._rows_of = rows_of
         self._first = first
         self._last = last
-        self._executor = executor
-        self._ahead = ahead
+        self._makers = makers
         self._factor = 1.0 / self._parameters.score_temperature
         self._scaled = self._tables.scaled(self._factor)
         starts = range(first, max(last, first + 1), block_bases)
@@ -144,6 +197,7 @@ class PieceDecoder:
             while (row := best_rows(self._tables, rows, row, best, nodes, NODE_RESERVE)) < rows.mask.size:
                 nodes = _with_room(nodes, best)
             self._sum_forward(rows, total)
+            del rows  # before the next block is waited for
         self._end = total
         return self._traced(best, nodes)
 
@@ -156,7 +210,9 @@ class PieceDecoder:
         needed = _Needed(segments, self._tables.region.size)
         last_sums = self._end.sums
         backward = new_backward(self._scaled, p.min_intron, p.min_cds_exon, self._end.sums)
-        for number, rows in zip(reversed(range(len(self._blocks))), self._made(reversed(self._blocks)), strict=True):
+        number = len(self._blocks)
+        for rows in self._made(reversed(self._blocks)):  # not in zip or enumerate, which hold on to the last block
+            number -= 1
             start, end = rows.start, rows.start + rows.mask.size
             queries = needed.boundaries_within(start, end)
             notes = [np.full((queries.size, self._tables.region.size), NEVER) for _ in range(4)]
@@ -166,6 +222,7 @@ class PieceDecoder:
             backward.sums[:] = self._sums_at(number + 1)
             backward_rows(self._scaled, self._scaled_rows(rows), backward, queries, notes[2], notes[3])
             needed.note(queries, *notes)
+            del rows
         return needed.results(total, self._scaled.begin, self._scaled.end + last_sums[self._tables.region])
 
     def log_total(self) -> float:
@@ -209,17 +266,10 @@ class PieceDecoder:
         return rows._replace(region=rows.region * factor, sites=rows.sites * factor)
 
     def _made(self, blocks: Iterable[tuple[int, int]]) -> Iterator[Rows]:
-        """Rows of blocks, made ahead where there is an executor."""
-        if self._executor is None:
-            yield from (self._rows_of(*block) for block in blocks)
-            return
-        waiting: deque[Future[Rows]] = deque()
-        for block in blocks:
-            waiting.append(self._executor.submit(self._rows_of, *block))
-            if len(waiting) > self._ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        """Rows of blocks, made ahead where somebody makes them."""
+        if self._makers is None:
+            return (self._rows_of(*block) for block in blocks)
+        return self._makers.made(self._rows_of, blocks)
 
     def _traced(self, best: Forward, nodes: Nodes) -> Decoded:
         """Segments of the best path, from its end back."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import IO, Final, cast
 
 from segnt_tools.elements import Strand
 from segnt_tools.errors import AnnotationFileError
+from segnt_tools.files import rereadable
 from segnt_tools.gff import rules
 from segnt_tools.gff.features import Attributes, Feature, has_bad_escape, unescape
 from segnt_tools.gff.rules import Finding, Rule, Sink
@@ -59,11 +61,14 @@ _BGZF_END: Final = bytes.fromhex("1f8b08040000000000ff0600424302001b000300000000
 def open_text(path: Path) -> IO[str]:
     """Open a plain or gzipped text file as UTF-8; bytes that are none become surrogates.
 
+    A pipe may be opened several times, too: its text is copied (see rereadable).
+
     Raises:
         AnnotationFileError: no such file, a folder, UTF-16, binary, or bgzip without its end block.
+        UsageError: a pipe's text cannot be copied.
     """
     try:
-        raw = path.open("rb")
+        raw = rereadable(path).open("rb")
     except FileNotFoundError as error:
         raise AnnotationFileError("there is no such file", file=path) from error
     except OSError as error:
@@ -71,7 +76,7 @@ def open_text(path: Path) -> IO[str]:
     try:
         head = raw.peek(18)[:18]
         if head[:2] == b"\x1f\x8b":
-            _require_bgzf_end(path, head)
+            _require_bgzf_end(raw, head, path)
             unpacked = _OwningGzipFile(fileobj=raw)
             stream, start = cast(IO[bytes], unpacked), _peek_gzip(unpacked, path)
         else:
@@ -101,16 +106,17 @@ def _peek_gzip(stream: gzip.GzipFile, path: Path) -> bytes:
         raise AnnotationFileError("the gzip data is damaged or cut off", file=path) from error
 
 
-def _require_bgzf_end(path: Path, head: bytes) -> None:
+def _require_bgzf_end(raw: IO[bytes], head: bytes, path: Path) -> None:
     is_bgzf = head[3:4] == b"\x04" and head[12:14] == b"BC"
-    if not is_bgzf or not path.is_file():
+    if not is_bgzf:
         return
-    with path.open("rb") as handle:
-        handle.seek(max(0, path.stat().st_size - len(_BGZF_END)))
-        if handle.read() != _BGZF_END:
-            raise AnnotationFileError(
-                "the bgzip end block is missing, so the file is probably cut off", file=path, hint="Copy it again"
-            )
+    raw.seek(max(0, raw.seek(0, os.SEEK_END) - len(_BGZF_END)))
+    end = raw.read()
+    raw.seek(0)
+    if end != _BGZF_END:
+        raise AnnotationFileError(
+            "the bgzip end block is missing, so the file is probably cut off", file=path, hint="Copy it again"
+        )
 
 
 def _require_text(path: Path, start: bytes) -> None:

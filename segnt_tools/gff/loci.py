@@ -16,7 +16,7 @@ from segnt_tools.gff.lines import Dialect, FeatureFile
 from segnt_tools.gff.modelrules import merged
 from segnt_tools.gff.reading import ReadReport, open_features, read_genes
 from segnt_tools.gff.rules import PARENT_CYCLE, UNKNOWN_TYPE, Finding, Severity
-from segnt_tools.gff.types import LANDMARKS, PartKind, is_gene_type, part_kind
+from segnt_tools.gff.types import LANDMARKS, PartKind, is_gene_type, is_transcript_type, part_kind
 from segnt_tools.gff.writing import gene_features
 
 
@@ -46,10 +46,14 @@ class Locus:
 
     @property
     def score(self) -> float | None:
-        """Score of its root, or of its best transcript where the root has none."""
-        if self.root.score is not None:
-            return self.root.score
-        return max((row.score for row in self.rows if row.score is not None), default=None)
+        """Score of its best transcript, or of its root where no transcript has one.
+
+        A gene's own score comes second because it says something else: call-genes writes on an mRNA how likely all its
+        coding parts are right, on a gene which share of its coding bases is expected to be, which is never less. Scores
+        of exons and other parts speak of these alone and never count, unless a part is the root itself.
+        """
+        transcripts = (row.score for row in self.rows if row.score is not None and is_transcript_type(row.type))
+        return max(transcripts, default=self.root.score)
 
     @property
     def start(self) -> int:

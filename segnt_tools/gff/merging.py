@@ -2,10 +2,10 @@
 
 The rule for overlaps: two genes of different files collide if they lie on the same strand and share coding bases
 (exon bases where a gene has no CDS): more than `max_overlap` times the coding bases of the shorter one; with the
-default of 0 one shared base is enough. Of two that collide the preferred one stays: by `prefer`, then by score (none
-counts as lowest), then the one with more coding bases, then the one further left. Genes of one file never push out
-each other: whoever made the file meant them so. Features that are no genes (as element calls are, of any type)
-never collide; equal ones of several files are written once.
+default of 0 one shared base is enough. Of two that collide the preferred one stays: by `prefer`, then by score (see
+Locus.score; none counts as lowest), then the one with more coding bases, then the one further left. Genes of one file
+never push out each other: whoever made the file meant them so. Features that are no genes (as element calls are, of any
+type) never collide; equal ones of several files are written once.
 
 gffutils is not used: it keeps each part of a discontinuous feature as a row of its own, needs a database on disk that
 takes longer to build than the whole merge, and would change the order of attributes; what is needed of it, trees by
@@ -14,12 +14,13 @@ Parent, takes the few lines of loci.py.
 
 from __future__ import annotations
 
+import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, cast
 
 from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import UsageError
@@ -29,6 +30,7 @@ from segnt_tools.gff.loci import Locus, free_name, read_loci, renamed, row_key, 
 from segnt_tools.gff.reading import ReadReport
 from segnt_tools.gff.types import PartKind, is_gene_type, part_kind
 from segnt_tools.gff.writing import write_header
+from segnt_tools.sequence.bgzf import BgzfWriter
 
 
 class Prefer(StrEnum):
@@ -65,12 +67,12 @@ class Dropped:
     Attributes:
         locus: the locus.
         reason: why.
-        kept: ID or label of the one that stays in its place.
+        kept: the one that stays in its place; in the result of a merge as it is written, with its final name.
     """
 
     locus: Locus
     reason: str
-    kept: str
+    kept: Locus
 
 
 @dataclass(slots=True)
@@ -106,17 +108,22 @@ def merge_files(
     """Read, de-duplicate, resolve and name.
 
     Args:
-        paths: GFF3 files of predictions; their order does not matter.
+        paths: GFF3 files of predictions; their order does not matter, and one that is given twice is read once.
         lengths: lengths of the genome's contigs in FASTA order.
         existing: an existing annotation, GFF3 or GTF.
         options: how.
 
     Raises:
+        UsageError: the existing annotation is one of the predictions.
         AnnotationFileError: a file is malformed or does not fit the genome.
     """
+    require_other_file(existing, paths)
+    distinct: dict[Path, Path] = {}
+    for path in paths:
+        distinct.setdefault(path.resolve(), path)
     reports: dict[Path, ReadReport] = {}
     predicted: list[Locus] = []
-    for path in dict.fromkeys(paths):
+    for path in distinct.values():
         reports[path] = ReadReport()
         predicted += read_loci(path, lengths, reports[path], existing=False)
     known: list[Locus] = []
@@ -124,6 +131,21 @@ def merge_files(
         report = reports.setdefault(existing, ReadReport())
         known = read_loci(existing, lengths, report, existing=True)
     return merge_loci(predicted, known, lengths, options, reports)
+
+
+def require_other_file(existing: Path | None, paths: Iterable[Path]) -> None:
+    """Make sure that the existing annotation is none of the predictions: every gene would be in the output twice.
+
+    Raises:
+        UsageError: it is one, under whatever name.
+    """
+    for path in paths:
+        if existing is not None and path.resolve() == existing.resolve():
+            raise UsageError(
+                "this file of predictions is also given as the existing annotation",
+                file=path,
+                hint="Give it once, either among the predictions or with --existing",
+            )
 
 
 def merge_loci(
@@ -137,11 +159,30 @@ def merge_loci(
     distinct, dropped = _without_duplicates([*existing, *predicted])
     kept, collided = _without_collisions([locus for locus in distinct if locus.is_gene], options)
     dropped += collided
+    replaced = _replaced(collided)
     rank = {name: number for number, name in enumerate(lengths)}
     loci = sorted([*kept, *(locus for locus in distinct if not locus.is_gene)], key=lambda one: _place(one, rank))
     dropped.sort(key=lambda one: _place(one.locus, rank))
     reports = reports or {}
-    return Merged(_named(loci, options, reports), dropped, dict(reports))
+    written = _named([_with_replaced(locus, replaced.get(id(locus), [])) for locus in loci], options, reports)
+    final = {id(locus): as_written for locus, as_written in zip(loci, written, strict=True)}
+    return Merged(written, _with_final(dropped, final), dict(reports))
+
+
+def _with_final(dropped: list[Dropped], final: Mapping[int, Locus]) -> list[Dropped]:
+    """The same with what stays as it is written.
+
+    Of equal loci of several files the one that was kept may have been pushed out later; then what stays in its place
+    stays in the place of all.
+    """
+    pushed_out_by = {id(one.locus): one.kept for one in dropped}
+    settled = []
+    for one in dropped:
+        kept = one.kept
+        while id(kept) not in final:
+            kept = pushed_out_by[id(kept)]
+        settled.append(replace(one, kept=final[id(kept)]))
+    return settled
 
 
 def _place(locus: Locus, rank: Mapping[str, int]) -> tuple[object, ...]:
@@ -196,7 +237,7 @@ def _without_duplicates(loci: Iterable[Locus]) -> tuple[list[Locus], list[Droppe
             if locus.file == best.file:
                 kept.append(locus)
             else:
-                dropped.append(Dropped(locus, "same as one of another file", _label(best)))
+                dropped.append(Dropped(locus, "same as one of another file", best))
     return kept, dropped
 
 
@@ -286,7 +327,6 @@ def _without_collisions(genes: list[Locus], options: MergeOptions) -> tuple[list
     accepted = _Accepted(options.max_overlap)
     kept: list[Locus] = []
     dropped: list[Dropped] = []
-    replaced: dict[int, list[str]] = defaultdict(list)
     for locus in sorted(genes, key=preference):
         rival = accepted.rival(locus)
         if rival is None:
@@ -294,10 +334,17 @@ def _without_collisions(genes: list[Locus], options: MergeOptions) -> tuple[list
             kept.append(locus)
             continue
         kind = "existing" if rival.existing else "predicted"
-        dropped.append(Dropped(locus, f"overlaps a preferred {kind} gene", _label(rival)))
-        if locus.existing and not rival.existing and locus.root.id is not None:
-            replaced[id(rival)].append(locus.root.id)
-    return [_with_replaced(locus, replaced.get(id(locus), [])) for locus in kept], dropped
+        dropped.append(Dropped(locus, f"overlaps a preferred {kind} gene", rival))
+    return kept, dropped
+
+
+def _replaced(collided: Iterable[Dropped]) -> dict[int, list[str]]:
+    """IDs of the existing genes that predicted ones pushed out, by the identity of the predicted one."""
+    names: dict[int, list[str]] = defaultdict(list)
+    for one in collided:
+        if one.locus.existing and not one.kept.existing and one.locus.root.id is not None:
+            names[id(one.kept)].append(one.locus.root.id)
+    return names
 
 
 def _with_replaced(locus: Locus, names: list[str]) -> Locus:
@@ -381,6 +428,31 @@ def _name_below(row: Feature, parent: str | None, gene_name: str, used: Counter[
 # --- writing
 
 
+def open_output(path: Path) -> TextIO:
+    """Open a text file to write; bgzipped if its name ends in .gz."""
+    if path.suffix == ".gz":
+        return cast(TextIO, _BgzippedText(BgzfWriter(path)))
+    return path.open("w", encoding="utf-8", newline="\n")
+
+
+class _BgzippedText(io.TextIOBase):
+    """A bgzip file as a stream of text to write."""
+
+    def __init__(self, writer: BgzfWriter) -> None:
+        self._writer = writer
+
+    def write(self, text: str, /) -> int:
+        """Append text."""
+        self._writer.write(text.encode("utf-8"))
+        return len(text)
+
+    def close(self) -> None:
+        """Write what is left and the end block."""
+        if not self.closed:
+            self._writer.close()
+        super().close()
+
+
 def write_merged(handle: TextIO, merged: Merged, lengths: Mapping[str, int], pragmas: Iterable[str] = ()) -> int:
     """Write the merged file; scores and attributes of the inputs are kept exactly.
 
@@ -399,14 +471,18 @@ def write_merged(handle: TextIO, merged: Merged, lengths: Mapping[str, int], pra
 
 
 def write_dropped(handle: TextIO, merged: Merged) -> None:
-    """Write the table of what was left out: one line a locus, and one a kind of row that could not be kept."""
+    """Write the table of what was left out: one line a locus, and one a kind of row that could not be kept.
+
+    The score is the one that decided (see Locus.score), and `kept` the ID or label that the one that stays in its place
+    has in the merged file.
+    """
     handle.write("file\tline\tid\ttype\tcontig\tstart\tend\tstrand\tscore\treason\tkept\n")
     for one in merged.dropped:
         root = one.locus.root
-        score = "." if root.score is None else f"{root.score:g}"
+        score = "." if one.locus.score is None else f"{one.locus.score:g}"
         columns: tuple[object, ...] = (
             one.locus.file.name, root.line, root.id or ".", root.type, root.seqid, root.start + 1, root.end,
-            root.strand.value, score, one.reason, one.kept,
+            root.strand.value, score, one.reason, _label(one.kept),
         )  # fmt: skip
         handle.write("\t".join(str(column) for column in columns) + "\n")
     for path, report in merged.reports.items():

@@ -19,6 +19,7 @@ from segnt_tools.files import atomic_path
 from segnt_tools.gff.genemodel import Gene, Interval, Transcript
 from segnt_tools.sequence.codes import Codes, decode, reverse_complement
 
+SEQUENCE_FILES = ("proteins.fa", "cds.fa", "transcripts.fa")
 _LINE = 60
 
 
@@ -139,7 +140,7 @@ def write_sequences(
         Number of records by file name.
     """
     code = genetic_code(code_number)
-    protein_name, cds_name, transcript_name = names or ("proteins.fa", "cds.fa", "transcripts.fa")
+    protein_name, cds_name, transcript_name = names or SEQUENCE_FILES
     counts = {protein_name: 0, cds_name: 0, transcript_name: 0}
     with (
         atomic_path(folder / protein_name) as protein_path,

@@ -11,6 +11,8 @@ from pathlib import Path
 from segnt_tools.elements import Strand
 from segnt_tools.errors import AnnotationFileError
 from segnt_tools.gff.lines import open_text
+from segnt_tools.sequence.regions import Regions
+from segnt_tools.sequence.shards import Piece
 
 _STRANDS = {"+": Strand.PLUS, "-": Strand.MINUS, ".": Strand.NONE, "*": Strand.NONE, "": Strand.NONE}
 _HEADER_WORDS = frozenset(("chrom", "#chrom", "chr", "seqname", "seqid", "contig"))
@@ -88,6 +90,16 @@ def read_bed(path: Path, notes: BedNotes | None = None, *, stranded_columns: boo
                 yield row
     if not rows:
         raise AnnotationFileError("the file has no interval", file=path, hint="Leave it out if there are none")
+
+
+def read_regions_bed(path: Path) -> Regions:
+    """The rows of a BED file as regions of an assembly, whatever its further columns hold.
+
+    Raises:
+        AnnotationFileError: it is no BED file.
+    """
+    rows = list(read_bed(path, stranded_columns=False))
+    return Regions(path, tuple(Piece(row.contig, row.start, row.end) for row in rows), tuple(row.line for row in rows))
 
 
 def _lines(handle: Iterator[str], path: Path) -> Iterator[str]:

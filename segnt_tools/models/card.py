@@ -11,6 +11,7 @@ from typing import Any
 
 from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import CheckpointError, UsageError
+from segnt_tools.files import write_text
 from segnt_tools.sequence.windows import WindowGeometry
 
 CARD_FILE = "card.json"
@@ -143,9 +144,11 @@ class Card:
 
     def write(self, folder: Path) -> None:
         """Write the card into a checkpoint folder."""
-        (folder / CARD_FILE).write_text(
-            json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        write_text(folder / CARD_FILE, self.as_text())
+
+    def as_text(self) -> str:
+        """The text of the card's file."""
+        return json.dumps(self.as_dict(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def read(cls, folder: Path) -> Card:

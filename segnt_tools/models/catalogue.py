@@ -206,9 +206,11 @@ def _add_folder(folder: Path, models: Path, name: str | None, replace: bool) -> 
         _require_finite(tensors, folder)
         card = write_checkpoint(unfinished, dataclasses.replace(card, name=chosen), tensors)
         unfinished.chmod(0o755)
+        replaced = Path(tempfile.mkdtemp(prefix=f".{chosen}.", dir=models))
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(replaced / chosen)
         unfinished.rename(target)
+        shutil.rmtree(replaced)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return card, target

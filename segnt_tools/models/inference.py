@@ -34,15 +34,20 @@ Values = NDArray[np.uint8] | NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One window with its bases and the part of its output that is wanted."""
+    """One window with its bases and the parts of its output that are wanted.
 
-    window: Window
-    codes: Codes  # with N, as the assembly has them
+    Attributes:
+        codes: the window's bases, with N as the assembly has them.
+        kept: wanted stretches inside the window, ascending: one, or one for each region that it holds.
+    """
+
+    codes: Codes
+    kept: tuple[slice, ...]
 
     @property
-    def kept(self) -> slice:
-        """The kept bases, inside the window."""
-        return slice(self.window.keep_from - self.window.start, self.window.keep_to - self.window.start)
+    def length(self) -> int:
+        """Bases of the window."""
+        return int(self.codes.size)
 
 
 class Predictor:
@@ -99,18 +104,20 @@ class Predictor:
         return max(_ROUND_BASES, _ROUND_BATCHES * (self.batch_size or 1) * self.geometry.length)
 
     def _tasks(self, assembly: Assembly, pieces: Sequence[Piece]) -> Iterator[_Task]:
-        for piece in pieces:
-            for window in self._windows(assembly, piece):
-                keep_from, keep_to = max(window.keep_from, piece.start), min(window.keep_to, piece.end)
-                if keep_from < keep_to:
-                    wanted = Window(window.start, window.length, keep_from, keep_to)
-                    yield _Task(wanted, _codes_of_window(assembly, piece.contig, window))
+        for run in _ascending_runs(pieces):
+            contig, position = run[0].contig, 0
+            for window in self._windows(assembly, contig):
+                kept, position = _wanted_of_window(window, run, position)
+                if kept:
+                    yield _Task(_codes_of_window(assembly, contig, window), kept)
+                if position == len(run):
+                    break
 
-    def _windows(self, assembly: Assembly, piece: Piece) -> list[Window]:
-        length = assembly.lengths[piece.contig]
+    def _windows(self, assembly: Assembly, contig: str) -> list[Window]:
+        length = assembly.lengths[contig]
         if self.loaded.card.allows_n:
             return windows_of_contig(length, self.geometry)
-        return self._windows_between_gaps(assembly, piece.contig, length)
+        return self._windows_between_gaps(assembly, contig, length)
 
     def _windows_between_gaps(self, assembly: Assembly, contig: str, length: int) -> list[Window]:
         # Bases in long gaps belong to no window; they get windows of their own that are never run.
@@ -128,28 +135,27 @@ class Predictor:
         return filled
 
     def _run(self, tasks: list[_Task]) -> Iterator[Values]:
-        results: list[Values | None] = [None] * len(tasks)
-        order = sorted(range(len(tasks)), key=lambda i: (tasks[i].window.length, i))
+        results: list[list[Values]] = [[]] * len(tasks)
+        order = sorted(range(len(tasks)), key=lambda i: (tasks[i].length, i))
         to_run = []
         for i in order:
-            if (tasks[i].codes[tasks[i].kept] == N).all():
-                results[i] = self._nothing(tasks[i])
+            if all((tasks[i].codes[kept] == N).all() for kept in tasks[i].kept):
+                results[i] = [self._nothing(kept.stop - kept.start) for kept in tasks[i].kept]
             else:
                 to_run.append(i)
         position = 0
         while position < len(to_run):
-            length = tasks[to_run[position]].window.length
+            length = tasks[to_run[position]].length
             size = self._windows_at_once(length)
-            batch = [i for i in to_run[position : position + size] if tasks[i].window.length == length]
+            batch = [i for i in to_run[position : position + size] if tasks[i].length == length]
             for i, values in zip(batch, self._forward([tasks[j] for j in batch]), strict=True):
                 results[i] = values
             position += len(batch)
         for values_of_task in results:
-            assert values_of_task is not None
-            yield values_of_task
+            yield from values_of_task
 
-    def _nothing(self, task: _Task) -> Values:
-        shape = (len(self._tracks), task.window.keep_to - task.window.keep_from)
+    def _nothing(self, bases: int) -> Values:
+        shape = (len(self._tracks), bases)
         return np.zeros(shape, dtype=np.uint8) if self.quantised else np.full(shape, -np.inf, dtype=np.float32)
 
     def _windows_at_once(self, length: int) -> int:
@@ -177,13 +183,13 @@ class Predictor:
         logger.info("batch size %d: a window of %d bp needs %.2f GB on the GPU", fitting, length, needed / 1e9)
         return fitting
 
-    def _forward(self, tasks: list[_Task]) -> Iterator[Values]:
+    def _forward(self, tasks: list[_Task]) -> Iterator[list[Values]]:
         try:
             yield from self._forward_batch(tasks)
         except (torch.OutOfMemoryError, MemoryError) as error:
             if len(tasks) == 1:
                 raise MemoryExhaustedError(
-                    f"one window of {tasks[0].window.length} bp does not fit into the memory of {self.loaded.device}",
+                    f"one window of {tasks[0].length} bp does not fit into the memory of {self.loaded.device}",
                     hint="Use a smaller --window, --precision bfloat16 or a device with more memory",
                 ) from error
             if self.loaded.device.type == "cuda":
@@ -194,7 +200,7 @@ class Predictor:
             yield from self._forward(tasks[:half])
             yield from self._forward(tasks[half:])
 
-    def _forward_batch(self, tasks: list[_Task]) -> list[Values]:
+    def _forward_batch(self, tasks: list[_Task]) -> list[list[Values]]:
         codes = torch.from_numpy(np.stack([task.codes for task in tasks])).to(self.loaded.device, non_blocking=True)
         with torch.inference_mode():
             logits = self._logits(codes)
@@ -204,10 +210,10 @@ class Predictor:
             unknown = (codes[:, first:end] == N).unsqueeze(1)
             chosen = by_track.index_select(1, self._tracks)
             values = chosen.masked_fill_(unknown, 0 if self.quantised else -torch.inf).cpu().numpy()
-        results: list[Values] = []
-        for task, value in zip(tasks, values, strict=True):
-            results.append(value[:, task.kept.start - first : task.kept.stop - first])
-        return results
+        return [
+            [value[:, kept.start - first : kept.stop - first] for kept in task.kept]
+            for task, value in zip(tasks, values, strict=True)
+        ]
 
     def _logits(self, codes: torch.Tensor) -> torch.Tensor:
         model = self.loaded.model
@@ -225,6 +231,32 @@ def _quantise(logits: torch.Tensor) -> torch.Tensor:
     return scaled.masked_fill_(~(logits > -torch.inf), 0).to(torch.uint8)  # not above is NaN, too
 
 
+def _ascending_runs(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+    """Pieces one after the other on one contig, together: they share windows."""
+    run: list[Piece] = []
+    for piece in pieces:
+        if run and (piece.contig != run[-1].contig or piece.start < run[-1].end):
+            yield run
+            run = []
+        run.append(piece)
+    if run:
+        yield run
+
+
+def _wanted_of_window(window: Window, run: Sequence[Piece], position: int) -> tuple[tuple[slice, ...], int]:
+    """What ascending pieces, from a position on, want of a window, inside it; and the first piece that wants more."""
+    kept: list[slice] = []
+    while position < len(run) and run[position].start < window.keep_to:
+        piece = run[position]
+        start, end = max(window.keep_from, piece.start), min(window.keep_to, piece.end)
+        if start < end:
+            kept.append(slice(start - window.start, end - window.start))
+        if piece.end > window.keep_to:
+            break
+        position += 1
+    return tuple(kept), position
+
+
 def _codes_of_window(assembly: Assembly, contig: str, window: Window) -> Codes:
     """Bases of a window; N beyond the contig's ends."""
     start, end = max(0, window.start), min(assembly.lengths[contig], window.start + window.length)
@@ -239,7 +271,7 @@ def _rounds(tasks: Iterable[_Task], bases: int) -> Iterator[list[_Task]]:
     total = 0
     for task in tasks:
         collected.append(task)
-        total += task.window.length
+        total += task.length
         if total >= bases:
             yield collected
             collected, total = [], 0

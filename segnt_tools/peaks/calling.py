@@ -201,6 +201,19 @@ def _end_run(
 
 
 @compiled
+def _write_past_peak(state: NDArray[np.float64], max_gap: int, found: NDArray[np.float64], count: int) -> int:
+    """Write the open peak out if no run can be joined to it any more.
+
+    Whoever sorts the peaks of several tracks must hold back all that start behind an open one: of a rare element it
+    would stay open to the contig's end.
+    """
+    next_run = state[_RUN_START] if state[_RUN_START] >= 0 else state[_POSITION]
+    if next_run - state[_PEAK_END] > max_gap:
+        return _write_peak(state, found, count)
+    return count
+
+
+@compiled
 def _finish(state: NDArray[np.float64], high: np.float32, max_gap: int, found: NDArray[np.float64], count: int) -> int:
     """End what is open at the position that was reached."""
     count = _end_run(state, int(state[_POSITION]), high, max_gap, found, count)
@@ -262,4 +275,4 @@ def _scan(
                 count = _end_run(state, i + shift, high, max_gap, found, count)
         state[_POSITION] = end
         first = last
-    return count
+    return _write_past_peak(state, max_gap, found, count)

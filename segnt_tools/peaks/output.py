@@ -21,6 +21,9 @@ from segnt_tools.sequence.shards import Piece
 # Helper tracks of gene decoding: their intervals mean nothing to a person.
 NOT_CALLED = ("CDS_frame_0", "CDS_frame_1", "CDS_frame_2")
 
+# Number of a track, and peaks of it in genome order.
+_Part = tuple[int, PeakColumns]
+
 # A lone CDS interval has no phase, which GFF3 demands of every CDS row.
 _TERM_OF_INTERVAL = {"CDS": "CDS_region"}
 
@@ -110,18 +113,13 @@ class _Calls:
     peaks: PeakColumns
 
     @classmethod
-    def in_order(cls, tracks: Sequence[int], columns: Sequence[PeakColumns]) -> _Calls:
+    def in_order(cls, parts: Sequence[_Part]) -> _Calls:
         """All peaks sorted by contig, start, end and track."""
+        tracks, columns = zip(*parts, strict=True)
         track = np.repeat(np.array(tracks, dtype=np.int64), [len(part.start) for part in columns])
         every = PeakColumns(*(np.concatenate([getattr(c, name) for c in columns]) for name in PeakColumns.__slots__))
         order = np.lexsort((track, every.end, every.start, every.contig))
         return cls(track[order], every.where(order))
-
-    def split(self, contig: int, border: float) -> tuple[_Calls, list[tuple[int, PeakColumns]]]:
-        """Peaks that start before a position of a contig, and by track number those that do not."""
-        early = (self.peaks.contig < contig) | (self.peaks.start < border)
-        late = [(i, self.peaks.where(~early & (self.track == i))) for i in np.unique(self.track[~early]).tolist()]
-        return _Calls(self.track[early], self.peaks.where(early)), late
 
     def count_into(self, summary: PeakSummary, tracks: Sequence[Track]) -> None:
         """Count intervals and bases."""
@@ -152,7 +150,7 @@ class _Caller:
 
     def calls(self) -> Iterator[tuple[_Calls, int]]:
         """Peaks in genome order, as soon as no earlier one can follow, and the number of bases done since the last."""
-        held: list[tuple[int, PeakColumns]] = []
+        held: list[_Part] = []
         ends = {contig: self._reader.covered(contig)[-1][1] for contig in self.contigs}
         for pieces in self._reader.batches(self.contigs):
             values = self._reader.codes_or_probability_of(pieces, self._rows)
@@ -163,10 +161,20 @@ class _Caller:
                 held += enumerate([scan.finish() for scan in self._scans])
             else:  # a stretch of a long contig, or some of its regions
                 border = min(scan.open_from for scan in self._scans)
-            calls = _Calls.in_order([i for i, _ in held], [columns for _, columns in held])
-            calls, rest = calls.split(places[-1][0], border)
-            yield calls, values.shape[1]
-            held = rest
+            early, held = _split(held, places[-1][0], border)
+            yield _Calls.in_order(early), values.shape[1]
+
+
+def _split(held: Sequence[_Part], contig: int, border: float) -> tuple[list[_Part], list[_Part]]:
+    """Peaks that start before a position of a contig, and those that do not; what waits is not sorted each time."""
+    early: list[_Part] = []
+    late: list[_Part] = []
+    for track, columns in held:
+        is_early = (columns.contig < contig) | (columns.start < border)
+        early.append((track, columns.where(is_early)))
+        if not is_early.all():
+            late.append((track, columns.where(~is_early) if is_early.any() else columns))
+    return early, late
 
 
 def _write_rows(

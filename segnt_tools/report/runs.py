@@ -12,6 +12,7 @@ from segnt_tools.errors import AnnotationFileError, AssemblyError
 from segnt_tools.gff.genemodel import Gene
 from segnt_tools.gff.reading import ReadReport, read_genes
 from segnt_tools.gff.sequences import coding_sequence, genetic_code
+from segnt_tools.logs import logger
 from segnt_tools.report.assembly import AssemblyNumbers, read_assembly
 from segnt_tools.report.elements import ElementNumbers, read_elements
 from segnt_tools.report.folder import CDS, GENES, RunFolder, mapping
@@ -33,6 +34,7 @@ class Run:
         splices: splice sites of the introns, or None without a genome or introns.
         elements: its element calls, or None.
         existing: the annotation given with --existing that lies on its contigs, or None.
+        with_genome: whether a genome was given.
     """
 
     folder: RunFolder
@@ -41,6 +43,7 @@ class Run:
     splices: SpliceNumbers | None
     elements: ElementNumbers | None
     existing: tuple[Gene, ...] | None
+    with_genome: bool
 
     @property
     def name(self) -> str:
@@ -95,7 +98,7 @@ def _gather(folder: RunFolder, genome: Assembly | None, existing: Path | None) -
         elements = read_elements(folder, assembly.axis)
         if existing is not None:
             known = tuple(_existing(folder, existing, lengths))
-    return Run(folder, assembly, genes, splices, elements, known)
+    return Run(folder, assembly, genes, splices, elements, known, genome is not None)
 
 
 def _read_models(folder: RunFolder, lengths: Mapping[str, int]) -> list[Gene] | None:
@@ -181,6 +184,7 @@ def _splices(folder: RunFolder, genes: Sequence[Gene], genome: Assembly) -> Spli
         return None
     if found.absent:
         folder.notes.append(f"{found.absent:,} genes lie on contigs that the genome given does not have.")
+        logger.warning("%s: %s", folder.name, folder.notes[-1])
     return found if found.introns else None
 
 

@@ -281,7 +281,8 @@ def _introns(run: Run, genes: GeneNumbers, place: Place) -> Iterator[str]:
     splices = run.splices
     if splices is None:
         yield grid(drawings)
-        yield absent("Splice sites need the sequence: give it with --genome.")
+        known = "The genome given does not hold them" if run.with_genome else "Give the sequence with --genome"
+        yield absent(f"Splice sites were not looked up. {known}.")
         return
     for title, counts, exonic in (("donors", splices.donor, DONOR[0]), ("acceptors", splices.acceptor, ACCEPTOR[0])):
         drawings.append(

@@ -17,6 +17,7 @@ from typing import IO, NamedTuple, cast
 import numpy as np
 
 from segnt_tools.errors import AssemblyError
+from segnt_tools.files import rereadable
 from segnt_tools.sequence.bgzf import BGZF_END
 from segnt_tools.sequence.codes import IUPAC_AMBIGUOUS
 
@@ -81,7 +82,7 @@ def read_blocks(path: Path, changed: LetterCounts | None = None) -> Iterator[Blo
     Plain, gzip, bgzip, bzip2 and xz files; Unix, DOS and old Mac line ends; a UTF-8 byte-order mark.
 
     Args:
-        path: the FASTA file; `-` is standard input.
+        path: the FASTA file, or a pipe; `-` is standard input.
         changed: collects what was replaced.
 
     Raises:
@@ -300,28 +301,29 @@ def _checked_beginning(raw: bytes, path: Path) -> bytes:
 def _open(path: Path) -> IO[bytes]:
     if path.is_dir():
         raise AssemblyError("this is a folder, not a FASTA file", file=path)
+    source = rereadable(path)  # opened twice below
     try:
-        with path.open("rb") as handle:
+        with source.open("rb") as handle:
             magic = handle.read(18)
     except OSError as error:
         raise AssemblyError(f"cannot read the file: {error.strerror}", file=path) from error
     if magic.startswith(b"\x1f\x8b"):
         if magic[3:4] == b"\x04" and magic[12:14] == b"BC":
-            _require_bgzf_end(path)
-        return cast(IO[bytes], gzip.open(path, "rb"))
+            _require_bgzf_end(source, path)
+        return cast(IO[bytes], gzip.open(source, "rb"))
     if magic.startswith(b"BZh"):
-        return bz2.open(path, "rb")
+        return bz2.open(source, "rb")
     if magic.startswith(b"\xfd7zXZ\0"):
-        return lzma.open(path, "rb")
+        return lzma.open(source, "rb")
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
         raise AssemblyError("zstd compression is not supported", file=path, hint="Unpack it with zstd -d first")
     if magic.startswith(b"PK\x03\x04"):
         raise AssemblyError("zip archives are not supported", file=path, hint="Unpack it with unzip first")
-    return path.open("rb")
+    return source.open("rb")
 
 
-def _require_bgzf_end(path: Path) -> None:
-    with path.open("rb") as handle:
+def _require_bgzf_end(source: Path, path: Path) -> None:
+    with source.open("rb") as handle:
         handle.seek(0, 2)
         handle.seek(max(0, handle.tell() - len(BGZF_END)))
         if handle.read() != BGZF_END:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segnt_tools.errors import AssemblyError
+from segnt_tools.errors import AssemblyError, UsageError
 from segnt_tools.files import atomic_path, write_text
 from segnt_tools.sequence.assembly import ASSEMBLY_FILE, CONTIGS_FILE, fingerprint
 from segnt_tools.sequence.bgzf import BgzfWriter
@@ -32,6 +32,7 @@ GAPS_FILE = "gaps.bed"
 SOFTMASK_FILE = "softmasked.bed"
 LINE_WIDTH = 80
 _FEW_LINES = 50
+MOST_SHARDS = 100_000
 _PROGRESS_BASES = 1 << 20
 
 Intervals = NDArray[np.int64]
@@ -104,7 +105,10 @@ def prepare(
     Raises:
         AssemblyError: the file is no assembly; nothing is left behind then.
         AnnotationFileError: a region is not on the assembly; nothing is left behind either.
+        UsageError: a senseless number of shards.
     """
+    if shards is not None and shards > MOST_SHARDS:
+        raise UsageError(f"{shards} shards are more than {MOST_SHARDS}", hint="Give fewer --shards, or --shard-size")
     result = Preparation()
     with (
         atomic_path(folder / ASSEMBLY_FILE) as compressed,
@@ -128,6 +132,10 @@ def prepare(
                 file=fasta,
                 hint="Check --min-length, --include, --exclude and --regions",
             )
+        # A folder without its tables, which are written last, is no prepared assembly: what a killed run leaves must
+        # not pass for one, nor its sequences for those of an earlier run.
+        for name in (SHARDS_FILE, CONTIGS_FILE):
+            (folder / name).unlink(missing_ok=True)
         write_text(folder / f"{ASSEMBLY_FILE}.fai", writer.fai())
         with atomic_path(folder / f"{ASSEMBLY_FILE}.gzi") as index:
             index.write_bytes(writer.gzi())
@@ -140,8 +148,8 @@ def prepare(
         (folder / REGIONS_FILE).unlink(missing_ok=True)  # of an earlier run
     else:
         write_text(folder / REGIONS_FILE, regions_table({contig.name: wanted[contig.name] for contig in used}))
-    write_text(folder / SHARDS_FILE, shards_table(result.shards))
     write_text(folder / CONTIGS_FILE, _contigs_table(result.contigs))
+    write_text(folder / SHARDS_FILE, shards_table(result.shards))
     return result
 
 

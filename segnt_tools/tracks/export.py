@@ -46,6 +46,8 @@ class Region:
             end = int(last) if dash else lengths[contig]
         except ValueError as error:
             raise UsageError(f"region {text}: write CONTIG:FROM-TO") from error
+        if end <= start:
+            raise UsageError(f"region {text}: the end lies before the start")
         if not 0 <= start < end <= lengths[contig]:
             raise UsageError(f"region {text} leaves {contig} of {lengths[contig]} bases")
         return cls(contig, start, end)

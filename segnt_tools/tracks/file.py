@@ -37,6 +37,7 @@ from scipy.special import expit
 from segnt_tools.elements import Track
 from segnt_tools.errors import TracksError
 from segnt_tools.files import atomic_path
+from segnt_tools.logs import logger
 from segnt_tools.quantisation import LOGIT_OF_CODE, PROBABILITY_OF_CODE, quantise
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.shards import Piece, joined
@@ -51,6 +52,8 @@ _CHUNKS_REMEMBERED_OF_A_TRACK = 6
 _LEAST_CHUNKS_REMEMBERED = 64
 BATCH_BASES = 1 << 20
 _MOST_SPANS_COPIED = 64
+# What a machine chooses for itself. Shards of one run may come from machines that differ in it: almost the same values.
+MACHINE_SETTINGS = ("precision", "device")
 
 FloatArray = NDArray[np.float32]
 
@@ -353,7 +356,8 @@ class TracksReader:
 
     Raises:
         TracksError: a file is missing, damaged, incomplete, or made by another model, from another assembly or with
-            other settings than the rest, or two files hold the same bases.
+            other settings than the rest (arithmetic and device apart: of them the log warns), or two files hold the
+            same bases.
     """
 
     def __init__(self, paths: Sequence[Path | str] | Path | str) -> None:
@@ -377,6 +381,13 @@ class TracksReader:
         self.header = headers[0]
         for path, header in zip(self.paths[1:], headers[1:], strict=True):
             self._require_same(header, path)
+        self._arithmetics = sorted({tuple(str(h.settings.get(key, "")) for key in MACHINE_SETTINGS) for h in headers})
+        if len(self._arithmetics) > 1:
+            logger.warning(
+                "the tracks files were predicted in %s: their probabilities may differ in the third digit "
+                "(segnt predict --precision makes all alike)",
+                " and ".join(" on ".join(arithmetic) for arithmetic in self._arithmetics),
+            )
         self._most_remembered = max(_LEAST_CHUNKS_REMEMBERED, _CHUNKS_REMEMBERED_OF_A_TRACK * len(headers[0].tracks))
         self._sort_pieces()
 
@@ -389,6 +400,14 @@ class TracksReader:
     def tracks(self) -> tuple[Track, ...]:
         """The tracks, in the order of the first axis of what the methods return."""
         return self.header.tracks
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the values were made; where machines differ in their arithmetic, all of it."""
+        every = zip(MACHINE_SETTINGS, zip(*self._arithmetics, strict=True), strict=True)
+        of_machines = {key: ", ".join(dict.fromkeys(values)) for key, values in every}
+        own = dict(self.header.settings)
+        return own | {key: value for key, value in of_machines.items() if key in own}
 
     def index(self, name: str) -> int:
         """Position of a track such as `exon` or `exon+`.
@@ -689,8 +708,10 @@ class TracksReader:
             "assembly": header.assembly != ours.assembly,
             "tracks": header.tracks != ours.tracks,
             "encoding": header.encoding != ours.encoding,
-            "settings": dict(header.settings) != dict(ours.settings),
         }
+        for key in dict.fromkeys([*header.settings, *ours.settings]):
+            if key not in MACHINE_SETTINGS:
+                differences[key] = header.settings.get(key) != ours.settings.get(key)
         if differing := [name for name, differs in differences.items() if differs]:
             raise TracksError(
                 f"the file differs from {self.paths[0]} in {', '.join(differing)}",

@@ -305,8 +305,10 @@ def _overwrite(values: dict[str, Any], name: str, value: Any, path: Path) -> Non
             if not parent.isdigit() or int(parent) >= len(place):
                 raise RecipeError(f"{name}: the recipe has no entry {parent} there", file=path)
             place = place[int(parent)]
-        else:
+        elif isinstance(place, dict):
             place = place.setdefault(parent, {})
+        else:
+            raise RecipeError(f"{name} cannot be set: {parent} lies in no table", file=path)
     if not isinstance(place, dict):
         raise RecipeError(f"{name} cannot be set", file=path)
     place[last] = value
@@ -375,6 +377,14 @@ def _check(recipe: Recipe, path: Path) -> None:
         given = getattr(getattr(recipe, table), key)
         if given not in choices:
             raise RecipeError(f"{name} is {given!r}", file=path, hint=f"Choose one of {', '.join(choices)}")
+    if recipe.seed < 0:
+        raise RecipeError(f"seed is {recipe.seed}, and must be at least 0", file=path)
+    if not all(0 <= beta < 1 for beta in recipe.optimiser.betas):
+        raise RecipeError(
+            f"optimiser.betas are {list(recipe.optimiser.betas)}, and must be from 0 to below 1", file=path
+        )
+    if recipe.validation.every < 1:
+        raise RecipeError(f"validation.every is {recipe.validation.every}, and must be at least 1", file=path)
     if not recipe.data:
         raise RecipeError("there is no [[data]] to learn from", file=path)
     if not recipe.stage:

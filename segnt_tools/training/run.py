@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from segnt_tools import __version__
 from segnt_tools.errors import CheckpointError, RecipeError, UsageError
-from segnt_tools.files import output_folder, write_text
+from segnt_tools.files import file_sha256, output_folder, write_text
 from segnt_tools.genes.parameters import GeneParameters, parameters_of
 from segnt_tools.gff.genemodel import Gene
 from segnt_tools.gff.reading import read_genes
@@ -26,7 +26,7 @@ from segnt_tools.logs import logger
 from segnt_tools.models import codon_unet
 from segnt_tools.models.card import CARD_FILE, Card, DataSource
 from segnt_tools.models.checkpoints import open_checkpoint, write_checkpoint
-from segnt_tools.models.registry import choose_device, find_checkpoint, load_model
+from segnt_tools.models.registry import checkpoint_fingerprint, choose_device, find_checkpoint, load_model
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.tracks.file import TracksReader
 from segnt_tools.training.calibration import (
@@ -93,13 +93,14 @@ def train(recipe: Recipe, options: RunOptions) -> Outcome:
     torch.set_num_threads(options.threads)
     fabric = make_fabric(options.device, options.precision)
     folder, runs = options.out, options.out / RUN_FOLDER
-    require_own_folder(runs / RUN_FILE, recipe, folder)
+    digests = input_digests(recipe, options)
+    require_own_folder(runs / RUN_FILE, recipe, digests, folder)
     prepare = _prepare_classes if recipe.loss.kind == "classes" else _prepare_tracks
     card, task = prepare(recipe, options)
     # Only now: data or a network that do not fit the recipe leave nothing behind that a mended recipe would clash with.
     output_folder(runs)
     if fabric.is_global_zero:
-        claim_folder(runs / RUN_FILE, recipe)
+        claim_folder(runs / RUN_FILE, recipe, digests)
 
     def publish(weights: dict[str, Tensor], position: Position, figures: dict[str, float]) -> None:
         written = dataclasses.replace(card, metrics=metrics(position, figures))
@@ -228,11 +229,25 @@ def describe(fabric: Fabric, recipe: Recipe, network: torch.nn.Module) -> str:
     )
 
 
-def require_own_folder(file: Path, recipe: Recipe, folder: Path) -> None:
+def input_digests(recipe: Recipe, options: RunOptions) -> dict[str, str]:
+    """SHA-256 of all that a run reads, by the recipe's key: the same names may hold other genes tomorrow."""
+    files = {
+        f"data.{index}.{key}": options.data / name
+        for index, data in enumerate(recipe.data)
+        for key, name in (("genome", data.genome), ("annotation", data.annotation), ("labels", data.labels))
+        if name
+    }
+    digests = {key: file_sha256(file) for key, file in files.items() if file.is_file()}  # others: refused when read
+    if recipe.model.base:
+        digests["model.base"] = checkpoint_fingerprint(find_checkpoint(recipe.model.base))
+    return digests
+
+
+def require_own_folder(file: Path, recipe: Recipe, digests: Mapping[str, str], folder: Path) -> None:
     """Refuse a folder that holds something else than this run.
 
     Raises:
-        UsageError: the folder holds a run of another recipe, or a checkpoint of unknown origin.
+        UsageError: the folder holds a run of another recipe or on other files, or a checkpoint of unknown origin.
     """
     if not file.exists():
         if (folder / CARD_FILE).exists():
@@ -250,12 +265,20 @@ def require_own_folder(file: Path, recipe: Recipe, folder: Path) -> None:
             file=folder,
             hint="Use the same recipe to go on, or another --out",
         )
+    earlier = before.get("input_sha256", {})
+    if changed := [key for key in dict.fromkeys([*earlier, *digests]) if earlier.get(key) != digests.get(key)]:
+        raise UsageError(
+            f"the folder holds a run on other files (their content differs in {', '.join(changed)})",
+            file=folder,
+            hint="Give the files it began with to go on, or another --out",
+        )
 
 
-def claim_folder(file: Path, recipe: Recipe) -> None:
-    """Remember which recipe a folder belongs to."""
+def claim_folder(file: Path, recipe: Recipe, digests: Mapping[str, str]) -> None:
+    """Remember which recipe and files a folder belongs to."""
     if not file.exists():
-        write_text(file, json.dumps({"recipe_sha256": _digest(recipe), "recipe": recipe.as_dict()}, indent=2) + "\n")
+        values = {"recipe_sha256": _digest(recipe), "input_sha256": dict(digests), "recipe": recipe.as_dict()}
+        write_text(file, json.dumps(values, indent=2) + "\n")
 
 
 def _digest(recipe: Recipe) -> str:

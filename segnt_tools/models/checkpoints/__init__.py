@@ -6,7 +6,6 @@ Reading needs neither jax nor transformers nor joblib, and never executes what a
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,10 @@ import safetensors.torch
 import torch
 
 from segnt_tools.errors import CheckpointError
-from segnt_tools.files import atomic_path, output_folder
+from segnt_tools.files import atomic_path, file_sha256, output_folder
 from segnt_tools.logs import logger
 from segnt_tools.models.architectures import build
-from segnt_tools.models.card import Card
+from segnt_tools.models.card import CARD_FILE, Card
 from segnt_tools.models.checkpoints.interpret import Interpreted, interpret, interpret_trunk
 from segnt_tools.models.checkpoints.layouts import WEIGHTS_FILE, Layout, layout_of, read_foreign, read_safetensors
 from segnt_tools.models.checkpoints.naming import Tensors
@@ -140,17 +139,19 @@ def open_trunk(folder: str | Path) -> tuple[EncoderConfig, Tensors]:
 
 
 def write_checkpoint(folder: Path, card: Card, tensors: Mapping[str, torch.Tensor]) -> Card:
-    """Write a checkpoint in our own layout: weights first, then the card with their checksum.
+    """Write a checkpoint in our own layout: weights, and the card with their checksum right after them.
+
+    Both are complete on the disk before the first takes its place, so that a kill hardly ever parts them.
 
     Returns:
         The card as written.
     """
     output_folder(folder)
-    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+    with atomic_path(folder / CARD_FILE) as card_file, atomic_path(folder / WEIGHTS_FILE) as weights_file:
         plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        safetensors.torch.save_file(plain, temporary, metadata={"format": "pt"})
-    written = dataclasses.replace(card, sha256=weights_sha256(folder / WEIGHTS_FILE))
-    written.write(folder)
+        safetensors.torch.save_file(plain, weights_file, metadata={"format": "pt"})
+        written = dataclasses.replace(card, sha256=weights_sha256(weights_file))
+        card_file.write_text(written.as_text(), encoding="utf-8")
     return written
 
 
@@ -161,8 +162,7 @@ def weights_sha256(file: Path) -> str:
         CheckpointError: the file is missing.
     """
     try:
-        with file.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
+        return file_sha256(file)
     except FileNotFoundError:
         raise CheckpointError("is missing", file=file) from None
 

@@ -20,7 +20,7 @@ process SEGNT_CALLPEAKS {
     def args = task.ext.args ?: ''
     prefix = task.ext.prefix ?: "${meta.id}.group_${String.format('%05d', meta.group)}"
     """
-    segnt call-peaks ${tracks} --out called --threads ${task.cpus} --json ${prefix}.call-peaks.json ${args}
+    segnt call-peaks ${tracks} --out called --json ${prefix}.call-peaks.json ${args}
     mv called/elements.gff3 ${prefix}.elements.gff3
     mv called/elements.bed ${prefix}.elements.bed
     """

@@ -21,9 +21,10 @@ process SEGNT_EVALUATE {
     # Where the user chose regions or contigs, only these were annotated, and only these are scored.
     where=()
     if [[ -e ${assembly}/regions.bed ]]; then
-        mapfile -t where < <(awk -F '\\t' '{ printf "--region\\n%s:%d-%d\\n", \$1, \$2 + 1, \$3 }' ${assembly}/regions.bed)
+        where=(--regions ${assembly}/regions.bed)
     elif awk -F '\\t' '\$8 == "excluded" || \$8 == "not included" { some = 1 } END { exit !some }' ${assembly}/contigs.tsv; then
-        mapfile -t where < <(awk -F '\\t' '\$7 == "yes" { print "--region"; print \$1 }' ${assembly}/contigs.tsv)
+        awk -F '\\t' -v OFS='\\t' '\$7 == "yes" { print \$1, 0, \$2 }' ${assembly}/contigs.tsv > annotated_contigs.bed
+        where=(--regions annotated_contigs.bed)
     fi
     segnt evaluate ${prediction} \\
         --truth ${reference} \\
