@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -100,6 +102,19 @@ def test_only_complete_coding_sequences_are_valid(text, valid):
     assert has_valid_cds(encode(text), Transcript("t", Strand.PLUS, whole, whole)) is valid
     mirrored = Transcript("t", Strand.MINUS, whole, whole)
     assert has_valid_cds(reverse_complement(encode(text)).copy(), mirrored) is valid
+
+
+@pytest.mark.parametrize(("least", "weight"), [(0.0, 255), (0.4, 255), (0.5, 0)])
+def test_genes_that_a_model_was_not_sure_of_are_masked(least, weight):
+    unsure = dataclasses.replace(GENE, score=0.4)
+    targets = targets_of_contig(encode(GENE_TEXT), [gene_of(unsure)], least)
+    assert (targets.region_weight[5:44] == weight).all()
+    assert targets.region_weight[:5].all()
+    assert targets.report.masked == (weight == 0)
+    with_another = targets_of_contig(
+        encode(GENE_TEXT), [gene_of(unsure, GENE)], least
+    )  # without a score: from an annotation
+    assert with_another.report.used == 1
 
 
 def test_genes_without_a_valid_cds_are_masked_and_pseudogenes_are_not():

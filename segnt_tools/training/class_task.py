@@ -60,7 +60,8 @@ def load_source(data: DataRecipe, folder: Path, recipe: Path | None = None) -> C
         contigs = {}
         for name in wanted:
             codes = assembly.codes(name)
-            contigs[name] = LabelledContig(codes, targets_of_contig(codes, [g for g in genes if g.contig == name]))
+            on_contig = [gene for gene in genes if gene.contig == name]
+            contigs[name] = LabelledContig(codes, targets_of_contig(codes, on_contig, data.least_score))
     reports = [contig.targets.report for contig in contigs.values()]
     used, masked = sum(r.used for r in reports), sum(r.masked for r in reports)
     if not used:
@@ -69,7 +70,9 @@ def load_source(data: DataRecipe, folder: Path, recipe: Path | None = None) -> C
             file=recipe,
             hint="Check that genome and annotation belong together (segnt check-gff --genome)",
         )
-    logger.info(f"{data.name}: {used} genes used, {masked} without a valid coding sequence masked")
+    logger.info(
+        f"{data.name}: {used} genes used, {masked} without a valid coding sequence or with too low a score masked"
+    )
     return ClassSource(data.name, data.weight, contigs, parts.train, parts.validate)
 
 

@@ -50,6 +50,8 @@ class DataRecipe:
         genome: FASTA file.
         annotation: GFF3 or GTF file, for the embedded network's classes or for tracks.
         labels: labels file of `segnt labels`, instead of an annotation.
+        least_score: transcripts with a lower score (column 6 of the annotation) are not learnt and their bases count
+            nothing: for genes that a model has called.
         weight: how often windows are drawn from here, relative to the other genomes.
         train: regions `contig` or `contig:from-to` (1-based, inclusive) to train on; all that is not held out if empty.
         validate: regions held out to choose by; if empty, the last contigs with a tenth of the bases are held out.
@@ -62,6 +64,7 @@ class DataRecipe:
     genome: str
     annotation: str = ""
     labels: str = ""
+    least_score: float = 0.0
     weight: float = 1.0
     train: tuple[str, ...] = ()
     validate: tuple[str, ...] = ()
@@ -392,6 +395,8 @@ def _check(recipe: Recipe, path: Path) -> None:
     for index, data in enumerate(recipe.data):
         if bool(data.annotation) == bool(data.labels):
             raise RecipeError(f"data.{index} needs either an annotation or labels", file=path)
+        if data.least_score and not (data.annotation and recipe.loss.kind == "classes"):
+            raise RecipeError(f"data.{index}.least_score is for annotations and loss.kind = 'classes' only", file=path)
         if data.weight <= 0:
             raise RecipeError(f"data.{index}.weight must be above 0", file=path)
     for index, stage in enumerate(recipe.stage):

@@ -28,7 +28,7 @@ class TargetReport:
     Attributes:
         coding: genes with coding sequence.
         used: genes whose longest valid coding sequence became targets.
-        masked: genes without a valid one; their bases count nothing.
+        masked: genes without a valid one, or too unsure ones; their bases count nothing.
         with_utr: used genes whose transcript is longer than its coding sequence.
         introns: lengths of the introns between coding parts of the used genes.
         coding_lengths: bases of coding sequence of each used gene.
@@ -63,18 +63,19 @@ class ContigTargets:
     report: TargetReport
 
 
-def targets_of_contig(codes: Codes, genes: Iterable[Gene]) -> ContigTargets:
+def targets_of_contig(codes: Codes, genes: Iterable[Gene], least_score: float = 0.0) -> ContigTargets:
     """Targets of a contig from the gene models on it.
 
     Of each gene the longest coding sequence that begins with ATG, ends with a stop codon and has no stop inside is
-    used, with the exons of its transcript. Genes that have coding sequence but no such one are masked. Everything else
-    (non-coding RNA, pseudogenes) is intergenic.
+    used, with the exons of its transcript. Genes that have coding sequence but no such one are masked, and those of
+    which no transcript has the least score. Everything else (non-coding RNA, pseudogenes) is intergenic.
 
     Args:
         codes: base codes of the contig.
         genes: gene models on it.
+        least_score: transcripts whose score is lower are not learnt; those without any score are.
     """
-    painter = _Painter(codes)
+    painter = _Painter(codes, least_score)
     for gene in genes:
         coding = [transcript for transcript in gene.transcripts if transcript.cds]
         if coding and "pseudo" not in gene.type:
@@ -116,8 +117,9 @@ _RANK = np.array([0, 2, 2, 1, 4, 4, 4, 3, 2, 2, 1, 4, 4, 4, 3], dtype=np.uint8)
 class _Painter:
     """Collects classes and weights of one contig gene by gene."""
 
-    def __init__(self, codes: Codes) -> None:
+    def __init__(self, codes: Codes, least_score: float) -> None:
         self.codes = codes
+        self.least_score = least_score
         self.region = np.zeros(codes.size, dtype=np.uint8)
         self.boundary = np.zeros(codes.size, dtype=np.uint8)
         self.region_weight = np.full(codes.size, FULL_WEIGHT, dtype=np.uint8)
@@ -130,7 +132,8 @@ class _Painter:
     def paint_gene(self, coding: Sequence[Transcript]) -> None:
         """Add one gene, given its coding transcripts."""
         self.coding += 1
-        valid = [transcript for transcript in coding if has_valid_cds(self.codes, transcript)]
+        sure = [t for t in coding if t.score is None or t.score >= self.least_score]
+        valid = [transcript for transcript in sure if has_valid_cds(self.codes, transcript)]
         if not valid:
             self.masked += 1
             for transcript in coding:
