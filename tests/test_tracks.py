@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import logging
 import threading
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from segnt_tools.commands.main import run
 from segnt_tools.elements import Track
 from segnt_tools.errors import TracksError, UsageError
+from segnt_tools.logs import logger
 from segnt_tools.quantisation import PROBABILITY_OF_CODE, code_at_least, quantise
 from segnt_tools.sequence.assembly import Contig
 from segnt_tools.sequence.shards import Piece
@@ -177,7 +179,11 @@ def test_files_that_do_not_belong_together(tmp_path: Path, changes: dict, messag
         TracksReader([one, two])
 
 
-def test_files_of_machines_with_different_arithmetic_go_together_with_a_warning(tmp_path: Path, caplog) -> None:
+def test_files_of_machines_with_different_arithmetic_go_together_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logger, "propagate", True)  # commands that ran in this process before have changed both
+    caplog.set_level(logging.WARNING, logger.name)
     paths = []
     for number, (precision, device) in enumerate([("float32", "cpu"), ("bfloat16", "cuda"), ("float32", "cpu")]):
         made = {"window": 3, "precision": precision, "device": device}
