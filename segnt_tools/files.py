@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import hashlib
 import os
 import secrets
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Literal, cast
@@ -50,8 +51,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{_TEMPORARY_PREFIX}{secrets.token_hex(8)}{''.join(path.suffixes)}")
     # Not by tempfile, whose files only their owner may read: to give them the permissions of an ordinary file, the
     # umask would have to be read, which cannot be done without changing it for all threads.
-    temporary.touch(exist_ok=False)
     try:
+        temporary.touch(exist_ok=False)  # inside: a signal may come as soon as it is there
         yield temporary
         _flush_to_disk(temporary)
         temporary.replace(path)
@@ -120,6 +121,29 @@ def remove_leftovers(folder: Path) -> None:
     """Remove temporary files that a killed run left in an output folder (see atomic_path)."""
     for path in folder.glob(f"{_TEMPORARY_PREFIX}*"):
         path.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder, where its file system can; a run that dies lets go of it.
+
+    Raises:
+        UsageError: another run is at work there.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # of file systems that know no locks
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UsageError(
+                    "another run is writing into the folder",
+                    file=folder,
+                    hint="Wait for its end, or give another --out",
+                ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def file_sha256(path: Path) -> str:

@@ -18,12 +18,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,7 +44,7 @@ from segnt_tools.commands.predict import (
 )
 from segnt_tools.commands.tracks import export_tracks
 from segnt_tools.errors import AssemblyError, SegntError, UsageError
-from segnt_tools.files import atomic_path, file_sha256, output_folder, remove_leftovers
+from segnt_tools.files import alone_in, atomic_path, file_sha256, output_folder, remove_leftovers
 from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.gff.sequences import SEQUENCE_FILES
 from segnt_tools.logs import logger
@@ -175,42 +173,53 @@ class _Annotation:
             UsageError: the folder holds results made with other settings.
         """
         shutil.rmtree(self.folder / _DONE, ignore_errors=True)
-        path = self.folder / SUMMARY_FILE
-        if not path.exists():
+        if not (self.folder / SUMMARY_FILE).exists():
             return False
+        refuse_other_settings(self._respelled(self._earlier_summary["settings"]), self.settings, self.folder, "results")
+        return self._has_finished() and not self._missing_outputs()
+
+    @cached_property
+    def _earlier_summary(self) -> dict[str, Any]:
+        """annotate.json of an earlier run.
+
+        Raises:
+            UsageError: it cannot be read.
+        """
+        path = self.folder / SUMMARY_FILE
         try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        except (OSError, KeyError, ValueError) as error:
+            summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            summary["settings"].keys()
+        except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise UsageError(f"cannot read the summary of an earlier run ({error})", file=path) from error
-        refuse_other_settings(self._respelled(earlier), self.settings, self.folder, "results")
-        if gone := [name for name in self._outputs() if not (self.folder / name).exists()]:
-            logger.warning("%s is missing from %s: making the results again", ", ".join(gone), self.folder)
-            self._forget_results()
+        return summary
+
+    def _has_finished(self) -> bool:
+        """Whether an earlier run came to its end; what it left may be gone since."""
+        if not (self.folder / SUMMARY_FILE).exists():
             return False
         last_step = next((name for name in reversed(STEPS) if name not in self.args.skip), "preprocess")
         return not (self.folder / INTERMEDIATE).exists() or self._step_report(last_step).exists()
+
+    def _missing_outputs(self) -> list[str]:
+        """Files of a finished run that are not there any more."""
+        of_steps = {
+            "genes": (call_genes.GFF3_FILE, *SEQUENCE_FILES, *((call_genes.GTF_FILE,) if self.args.gtf else ())),
+            "elements": (call_peaks.GFF3_FILE, call_peaks.BED_FILE),
+            "tracks": tuple(f"tracks/{name}" for name in self._earlier_summary.get("tracks", {}).get("files", ())),
+            "report": (REPORT_FILE,),
+        }
+        of_done = [name for step, names in of_steps.items() if step not in self.args.skip for name in names]
+        return [name for name in (CONTIGS_FILE, GAPS_FILE, *of_done) if not (self.folder / name).exists()]
 
     def _respelled(self, earlier: dict[str, Any]) -> dict[str, Any]:
         """Settings of an earlier run, with the model named as it is now if it is the same one."""
         same = earlier.get("model_fingerprint") == self.settings["model_fingerprint"]
         return earlier | {"model": self.settings["model"]} if same else earlier
 
-    def _outputs(self) -> Iterator[str]:
-        """Files of a finished run."""
-        summary = json.loads((self.folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        of_steps = {
-            "genes": (call_genes.GFF3_FILE, *SEQUENCE_FILES, *((call_genes.GTF_FILE,) if self.args.gtf else ())),
-            "elements": (call_peaks.GFF3_FILE, call_peaks.BED_FILE),
-            "tracks": tuple(f"tracks/{name}" for name in summary.get("tracks", {}).get("files", ())),
-            "report": (REPORT_FILE,),
-        }
-        yield from (CONTIGS_FILE, GAPS_FILE)
-        for step, names in of_steps.items():
-            if step not in self.args.skip:
-                yield from names
-
     def _forget_results(self) -> None:
         """Let every step after the prediction be done again; and the prediction, if its files are gone."""
+        gone = ", ".join(self._missing_outputs())
+        logger.warning("%s is missing from %s: making the results again", gone, self.folder)
         for step in STEPS:
             self._step_report(step).unlink(missing_ok=True)
         (self.folder / SUMMARY_FILE).unlink()
@@ -220,11 +229,13 @@ class _Annotation:
         self._check_options()
         settings, is_new = self.settings, not self.folder.exists()
         output_folder(self.folder)
-        with _alone_in(self.folder):
+        with alone_in(self.folder):
             self._carry_out(settings, is_new)
             self._clean_up()
 
     def _carry_out(self, settings: dict[str, Any], is_new: bool) -> None:
+        if self._has_finished():
+            self._forget_results()
         if not self._step_report("preprocess").exists():
             self._forget()
         output_folder(self.folder / INTERMEDIATE)
@@ -349,28 +360,6 @@ class _Annotation:
         if not self.args.keep_intermediate:
             (self.folder / INTERMEDIATE).rename(self.folder / _DONE)
             shutil.rmtree(self.folder / _DONE)
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other runs out of a folder, where its file system can; a run that dies lets go of it.
-
-    Raises:
-        UsageError: another run is at work there.
-    """
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                "another run is writing into the folder", file=folder, hint="Wait for its end, or give another --out"
-            ) from error
-        except OSError:
-            logger.debug("%s: its file system knows no locks", folder)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _digest(path: Path) -> str:

@@ -34,7 +34,6 @@ from segnt_tools.gff.merging import (
     Prefer,
     check_prefix,
     merge_files,
-    open_output,
     require_other_file,
     write_dropped,
     write_merged,
@@ -42,6 +41,7 @@ from segnt_tools.gff.merging import (
 from segnt_tools.gff.writing import tool_pragmas
 from segnt_tools.logs import logger
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.bgzf import open_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

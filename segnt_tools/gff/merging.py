@@ -14,13 +14,12 @@ Parent, takes the few lines of loci.py.
 
 from __future__ import annotations
 
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TextIO
 
 from segnt_tools.elements import Strand, Track
 from segnt_tools.errors import UsageError
@@ -30,7 +29,6 @@ from segnt_tools.gff.loci import Locus, free_name, read_loci, renamed, row_key, 
 from segnt_tools.gff.reading import ReadReport
 from segnt_tools.gff.types import PartKind, is_gene_type, part_kind
 from segnt_tools.gff.writing import write_header
-from segnt_tools.sequence.bgzf import BgzfWriter
 
 
 class Prefer(StrEnum):
@@ -426,31 +424,6 @@ def _name_below(row: Feature, parent: str | None, gene_name: str, used: Counter[
 
 
 # --- writing
-
-
-def open_output(path: Path) -> TextIO:
-    """Open a text file to write; bgzipped if its name ends in .gz."""
-    if path.suffix == ".gz":
-        return cast(TextIO, _BgzippedText(BgzfWriter(path)))
-    return path.open("w", encoding="utf-8", newline="\n")
-
-
-class _BgzippedText(io.TextIOBase):
-    """A bgzip file as a stream of text to write."""
-
-    def __init__(self, writer: BgzfWriter) -> None:
-        self._writer = writer
-
-    def write(self, text: str, /) -> int:
-        """Append text."""
-        self._writer.write(text.encode("utf-8"))
-        return len(text)
-
-    def close(self) -> None:
-        """Write what is left and the end block."""
-        if not self.closed:
-            self._writer.close()
-        super().close()
 
 
 def write_merged(handle: TextIO, merged: Merged, lengths: Mapping[str, int], pragmas: Iterable[str] = ()) -> int:

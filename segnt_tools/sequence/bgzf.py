@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from pathlib import Path
+from typing import TextIO, cast
 
 # The empty block that ends every complete BGZF file (SAM specification, section 4.1.2).
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -67,3 +69,28 @@ class BgzfWriter:
         """
         starts = self._blocks[:-1]
         return struct.pack("<Q", len(starts)) + b"".join(struct.pack("<QQ", *pair) for pair in starts)
+
+
+def open_output(path: Path) -> TextIO:
+    """Open a text file to write; bgzipped if its name ends in .gz."""
+    if path.suffix == ".gz":
+        return cast(TextIO, _BgzippedText(BgzfWriter(path)))
+    return path.open("w", encoding="utf-8", newline="\n")
+
+
+class _BgzippedText(io.TextIOBase):
+    """A bgzip file as a stream of text to write."""
+
+    def __init__(self, writer: BgzfWriter) -> None:
+        self._writer = writer
+
+    def write(self, text: str, /) -> int:
+        """Append text."""
+        self._writer.write(text.encode("utf-8"))
+        return len(text)
+
+    def close(self) -> None:
+        """Write what is left and the end block."""
+        if not self.closed:
+            self._writer.close()
+        super().close()

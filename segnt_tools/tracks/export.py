@@ -46,7 +46,7 @@ class Region:
             end = int(last) if dash else lengths[contig]
         except ValueError as error:
             raise UsageError(f"region {text}: write CONTIG:FROM-TO") from error
-        if end <= start:
+        if dash and end <= start:
             raise UsageError(f"region {text}: the end lies before the start")
         if not 0 <= start < end <= lengths[contig]:
             raise UsageError(f"region {text} leaves {contig} of {lengths[contig]} bases")
