@@ -9,9 +9,9 @@ import pytest
 from segnt_tools.commands.main import run
 from segnt_tools.elements import Track
 from segnt_tools.evaluation.sov import segment_overlap
-from segnt_tools.labels.intervals import from_mask
 from segnt_tools.quantisation import PROBABILITY_OF_CODE, quantise
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.intervals import from_mask
 from segnt_tools.sequence.shards import Piece
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 

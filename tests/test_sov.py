@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from segnt_tools.evaluation.sov import segment_overlap
-from segnt_tools.labels.intervals import from_mask
+from segnt_tools.sequence.intervals import from_mask
 
 # observed, predicted, class SOV'99, class refine, both SOV'99, both refine (spec: paper.md e)
 FIXTURES = [

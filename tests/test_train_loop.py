@@ -191,6 +191,8 @@ def test_an_unknown_recipe_is_answered_with_the_known_ones(capsys, tmp_path):
         ("seed=-1", "seed is -1"),
         ("seed.a.b=1", "seed.a.b cannot be set"),
         ("validation.every=0", "validation.every is 0"),
+        ("model.base_share=0.5", "model.base_share needs a model.base"),
+        ("model.base_share=1", "model.base_share is 1.0, and must be from 0 to below 1"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(toy, tmp_path, capsys, change, message):
@@ -235,6 +237,23 @@ def test_a_base_may_get_more_blocks_but_no_other_shape(toy, tmp_path, capsys):
     assert train(toy, "classes.toml", tmp_path / "wider", *wider) == 2
     assert re.search(r"base has another network: channels.*more blocks", capsys.readouterr().err, re.DOTALL)
     assert not (tmp_path / "wider").exists()
+
+
+@pytest.mark.parametrize("recipe", ["classes.toml", "tracks.toml"])
+def test_a_checkpoint_may_keep_a_share_of_its_base(toy, tmp_path, recipe):
+    base, alone, mixed = (tmp_path / name / "model" for name in ("base", "alone", "mixed"))
+    assert train(toy, recipe, base) == 0
+    again = ["--set", f"model.base={base}", "--set", "validation.keep=last", "--set", "seed=4"]
+    assert train(toy, recipe, alone, *again) == 0
+    assert train(toy, recipe, mixed, *again, "--set", "model.base_share=0.25") == 0
+    first, second, mean = (weights_of(folder) for folder in (base, alone, mixed))
+    learnt = [name for name in first if not torch.equal(first[name], second[name])]
+    assert learnt
+    assert all(torch.allclose(mean[n], 0.25 * first[n] + 0.75 * second[n], atol=1e-3) for n in learnt)
+    # The base is not in the state that a killed run goes on from.
+    (mixed / "model.safetensors").unlink()
+    assert train(toy, recipe, mixed, *again, "--set", "model.base_share=0.25") == 0
+    assert equal(weights_of(mixed), mean)
 
 
 def test_a_recipe_may_name_costs_of_the_decoder_to_learn_through(toy, tmp_path, capsys):

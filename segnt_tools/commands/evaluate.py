@@ -67,10 +67,10 @@ from segnt_tools.evaluation.results import (
 )
 from segnt_tools.files import atomic_path, output_folder, write_text
 from segnt_tools.labels.bed import read_regions_bed
-from segnt_tools.labels.intervals import length
 from segnt_tools.labels.rules import LabelRules, SpliceSide
 from segnt_tools.logs import Progress, logger
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.intervals import length
 from segnt_tools.tracks.export import Region
 
 

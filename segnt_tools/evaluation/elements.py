@@ -20,7 +20,7 @@ from segnt_tools.evaluation.predictions import Prediction
 from segnt_tools.evaluation.results import ElementScores, Spread
 from segnt_tools.evaluation.sov import SovPair, segment_overlap
 from segnt_tools.evaluation.truth import Truth
-from segnt_tools.labels.intervals import EMPTY, Intervals, from_mask, union
+from segnt_tools.sequence.intervals import EMPTY, Intervals, from_mask, union
 
 _WINDOWS_PER_BLOCK = 32
 _SAMPLED = ("mcc", "f1", "jaccard", "auprc", "sov99", "sov_refine")

@@ -25,9 +25,9 @@ from segnt_tools.evaluation.predictions import Prediction
 from segnt_tools.evaluation.results import ElementScores, PredictionScores
 from segnt_tools.evaluation.truth import AnnotationTruth, LabelsFileTruth, Truth
 from segnt_tools.labels.annotation import Annotation
-from segnt_tools.labels.intervals import Intervals, intersect, length
 from segnt_tools.labels.rules import LabelRules
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.intervals import Intervals, intersect, length
 
 _WITHOUT_GENES = "--only genes needs gene models in the prediction and an annotation as truth"
 

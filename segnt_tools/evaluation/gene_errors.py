@@ -23,8 +23,8 @@ import numpy as np
 
 from segnt_tools.elements import Strand
 from segnt_tools.gff.genemodel import Gene
-from segnt_tools.labels.intervals import Intervals, intersect, length, overlaps, union
 from segnt_tools.labels.rules import join_close
+from segnt_tools.sequence.intervals import Intervals, intersect, length, overlaps, union
 
 Chain = tuple[tuple[int, int], ...]
 

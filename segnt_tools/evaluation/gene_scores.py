@@ -24,7 +24,7 @@ from segnt_tools.evaluation.calibration import Calibration, reliability
 from segnt_tools.evaluation.curves import CurvePoint, thinned_curve
 from segnt_tools.evaluation.genes import Chain, Inventory, Site, chain_of, inventories
 from segnt_tools.gff.genemodel import Gene, Interval
-from segnt_tools.labels.intervals import Intervals, clip, intersect, length, union
+from segnt_tools.sequence.intervals import Intervals, clip, intersect, length, union
 
 SCORE_LEVELS = ("exon", "transcript", "gene")
 _Item = TypeVar("_Item")

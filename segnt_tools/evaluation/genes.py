@@ -30,8 +30,8 @@ import numpy as np
 
 from segnt_tools.elements import Strand
 from segnt_tools.gff.genemodel import Gene, Interval, Transcript
-from segnt_tools.labels.intervals import Intervals, intersect, length, overlaps, union
 from segnt_tools.labels.rules import join_close
+from segnt_tools.sequence.intervals import Intervals, intersect, length, overlaps, union
 
 View = Literal["cds", "exon"]
 Chain = tuple[Interval, ...]

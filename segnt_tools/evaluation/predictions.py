@@ -21,9 +21,9 @@ from segnt_tools.errors import AnnotationFileError, TracksError
 from segnt_tools.evaluation.metrics import BINS, Bins, bin_of
 from segnt_tools.gff.lines import open_text
 from segnt_tools.labels.collector import IntervalCollector
-from segnt_tools.labels.intervals import Intervals, clip, union
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.intervals import Intervals, clip, union
 from segnt_tools.tracks.bigwig_reading import BigWigFile, as_probabilities
 from segnt_tools.tracks.export import safe_name
 from segnt_tools.tracks.file import Encoding, TracksReader

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segnt_tools.labels.intervals import Intervals, union
+from segnt_tools.sequence.intervals import Intervals, union
 from segnt_tools.tracks.export import Region
 
 

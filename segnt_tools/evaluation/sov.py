@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from segnt_tools.labels.intervals import Intervals, intersect, subtract
+from segnt_tools.sequence.intervals import Intervals, intersect, subtract
 
 
 @dataclass(frozen=True, slots=True)

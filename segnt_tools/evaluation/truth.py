@@ -13,10 +13,10 @@ from segnt_tools.elements import Track
 from segnt_tools.errors import TracksError
 from segnt_tools.labels.annotation import Annotation
 from segnt_tools.labels.build import labels_of
-from segnt_tools.labels.intervals import Intervals, union
 from segnt_tools.labels.labelset import LabelSources, TrackLabels, paint_labels
 from segnt_tools.labels.rules import LabelRules
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.intervals import Intervals, union
 from segnt_tools.tracks.file import TracksReader
 
 

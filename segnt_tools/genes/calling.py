@@ -23,7 +23,8 @@ from segnt_tools.genes.states import StateMachine
 from segnt_tools.gff.genemodel import Gene
 from segnt_tools.quantisation import quantise
 from segnt_tools.sequence.assembly import Contig
-from segnt_tools.sequence.codes import N, runs
+from segnt_tools.sequence.codes import N
+from segnt_tools.sequence.intervals import from_mask
 from segnt_tools.tracks.file import Encoding, TracksReader
 
 _SHORTEST_PIECE = 3
@@ -290,7 +291,7 @@ def _long_gaps(source: ContigSource, first: int, last: int, shortest: int, block
     open_start, open_end = -1, -1
     for low in range(first, last, block):
         high = min(low + block, last)
-        for start, end in runs(source.codes(low, high) == N).tolist():
+        for start, end in from_mask(source.codes(low, high) == N).tolist():
             if low + start == open_end:
                 open_end = low + end
                 continue

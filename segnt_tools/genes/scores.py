@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from segnt_tools.elements import Strand
 from segnt_tools.gff.genemodel import Gene, Interval, Transcript
+from segnt_tools.sequence.intervals import union
 
 SCORED_KINDS = ("gene", "mRNA", "exon", "CDS")
 IDENTITY = (1.0, 0.0)
@@ -133,13 +134,7 @@ class _Covered:
     """Bases that any of some intervals covers."""
 
     def __init__(self, intervals: Sequence[Interval]) -> None:
-        merged: list[list[int]] = []
-        for start, end in sorted(intervals):
-            if merged and start <= merged[-1][1]:
-                merged[-1][1] = max(merged[-1][1], end)
-            else:
-                merged.append([start, end])
-        self._starts, self._ends = np.array(merged).T
+        self._starts, self._ends = union(intervals).T
         self._before = np.concatenate(([0], np.cumsum(self._ends - self._starts)))
 
     def within(self, start: int, end: int) -> int:

@@ -23,6 +23,7 @@ from segnt_tools.gff.types import (
     part_kind,
     transcript_term,
 )
+from segnt_tools.sequence.intervals import joined
 
 # Attributes that fields of Gene and Transcript stand for; writing makes them anew.
 _STRUCTURAL: Final = frozenset(("ID", "Parent", "partial", "start_range", "end_range", "gene_id", "transcript_id"))
@@ -418,7 +419,7 @@ class GeneAssembler:
         exons = tuple(part.interval for part in exon_parts)
         if not exons:
             rows = [part.interval for part in parts if part.kind is PartKind.UTR]
-            exons = _joined([*rows, *(part.interval for part in cds)])
+            exons = joined([*rows, *(part.interval for part in cds)])
             exon_parts = []
         if not exons:
             raise Unusable("has neither exon nor CDS")
@@ -534,17 +535,6 @@ def _distinct(parts: Iterable[_Part]) -> list[_Part]:
 def _overlap(parts: list[_Part]) -> bool:
     """True if parts in ascending order overlap by more than a programmed frameshift does."""
     return any(left.end - right.start > _SLIPPAGE for left, right in itertools.pairwise(parts))
-
-
-def _joined(intervals: list[Interval]) -> tuple[Interval, ...]:
-    """Union of intervals; those that touch become one."""
-    joined: list[Interval] = []
-    for start, end in sorted(intervals):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return tuple(joined)
 
 
 def _require_no_overlap(exons: tuple[Interval, ...]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segnt_tools.elements import Strand
@@ -13,11 +13,11 @@ from segnt_tools.gff.checking import check_features
 from segnt_tools.gff.features import Feature
 from segnt_tools.gff.genemodel import Interval
 from segnt_tools.gff.lines import Dialect, FeatureFile
-from segnt_tools.gff.modelrules import merged
 from segnt_tools.gff.reading import ReadReport, open_features, read_genes
 from segnt_tools.gff.rules import PARENT_CYCLE, UNKNOWN_TYPE, Finding, Severity
 from segnt_tools.gff.types import LANDMARKS, PartKind, is_gene_type, is_transcript_type, part_kind
 from segnt_tools.gff.writing import gene_features
+from segnt_tools.sequence.intervals import joined
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +37,7 @@ class Locus:
     file: Path
     existing: bool
     is_gene: bool = False
-    blocks: list[Interval] = field(default_factory=list)
+    blocks: tuple[Interval, ...] = ()
 
     @property
     def root(self) -> Feature:
@@ -265,7 +265,7 @@ def _locus(rows: list[Feature], path: Path, existing: bool) -> Locus:
     genes = [row for row in rows if is_gene_type(row.type)]
     locus.is_gene = bool(coding or exons or genes)
     if locus.is_gene:
-        locus.blocks = merged([(row.start, row.end) for row in coding or exons or genes])
+        locus.blocks = joined((row.start, row.end) for row in coding or exons or genes)
     return locus
 
 

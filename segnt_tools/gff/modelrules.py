@@ -16,6 +16,7 @@ from segnt_tools.gff.genemodel import Interval
 from segnt_tools.gff.rules import Finding, Rule, Sink
 from segnt_tools.gff.sequences import Bases, GeneticCode, codon_numbers, genetic_code, spliced
 from segnt_tools.sequence.codes import Codes, decode
+from segnt_tools.sequence.intervals import joined
 
 
 class Genome(Bases, Protocol):
@@ -187,7 +188,7 @@ def _check_translation(
     forward = chain[0].strand is Strand.PLUS
     intervals = _intervals(chain)
     if rows.stop_outside:
-        intervals = merged([*intervals, *_intervals(rows.stops)])
+        intervals = list(joined([*intervals, *_intervals(rows.stops)]))
     first = chain[0] if forward else chain[-1]
     last = chain[-1] if forward else chain[0]
     phase = first.phase or 0
@@ -222,17 +223,6 @@ def _table_of(feature: Feature, code: GeneticCode) -> GeneticCode:
 
 def _intervals(parts: Iterable[Feature]) -> list[Interval]:
     return [(part.start, part.end) for part in parts]
-
-
-def merged(intervals: list[Interval]) -> list[Interval]:
-    """Union of intervals, ascending; those that touch become one."""
-    joined: list[Interval] = []
-    for start, end in sorted(intervals):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return joined
 
 
 def genome_position(intervals: list[Interval], forward: bool, offset: int) -> int:

@@ -10,14 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from segnt_tools import __version__
 from segnt_tools.elements import EXTENDED_ELEMENTS, SEGMENTNT_ELEMENTS, Strand, Track
 from segnt_tools.errors import AnnotationFileError, UsageError
 from segnt_tools.labels.aliases import ContigNames, read_aliases
 from segnt_tools.labels.annotation import read_annotation
-from segnt_tools.labels.intervals import Intervals, from_mask, union
 from segnt_tools.labels.labelset import STRANDLESS, LabelSet, LabelSources, TrackSummary, paint_labels, summarise
 from segnt_tools.labels.regulatory import POOLS, BedSource, Places
 from segnt_tools.labels.rules import LabelRules
@@ -25,7 +22,6 @@ from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.shards import Piece
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
-_N_CODE = 4
 _BLOCK = 1 << 20
 
 
@@ -192,18 +188,8 @@ def require_known(labels: LabelSet) -> None:
 
 def labels_of(sources: LabelSources, assembly: Assembly, tracks: Sequence[Track], rules: LabelRules) -> LabelSet:
     """Labels from sources that were read; runs of N are looked up."""
-    sources.gaps = {contig.name: find_gaps(assembly, contig.name) for contig in assembly.contigs}
+    sources.gaps = {contig.name: assembly.gaps(contig.name) for contig in assembly.contigs}
     return LabelSet(tracks, dict(assembly.lengths), sources, rules)
-
-
-def find_gaps(assembly: Assembly, contig: str) -> Intervals:
-    """Runs of N of a contig, block by block."""
-    size = assembly.lengths[contig]
-    blocks = [
-        from_mask(assembly.codes(contig, start, min(start + _BLOCK, size)) == _N_CODE, start)
-        for start in range(0, size, _BLOCK)
-    ]
-    return union(np.concatenate(blocks)) if blocks else union(np.zeros((0, 2), dtype=np.int64))
 
 
 def _report(labels: LabelSet, sources: LabelSources, places: Places) -> LabelReport:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from segnt_tools.elements import Strand
-from segnt_tools.labels.intervals import EMPTY, Intervals, union
+from segnt_tools.sequence.intervals import EMPTY, Intervals, union
 
 Key = tuple[str, Strand]
 

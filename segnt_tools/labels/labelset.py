@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from segnt_tools.elements import Strand, Track
 from segnt_tools.labels.annotation import Annotation
 from segnt_tools.labels.genic import CODING_SPAN
-from segnt_tools.labels.intervals import EMPTY, Intervals, clip, intersect, length, subtract, union
 from segnt_tools.labels.regulatory import POOLS, Regulatory
 from segnt_tools.labels.rules import LabelRules
+from segnt_tools.sequence.intervals import EMPTY, Intervals, clip, intersect, length, subtract, union
 
 ABSENT, PRESENT, MASKED = 0, 1, 255
 

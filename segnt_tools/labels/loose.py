@@ -23,9 +23,9 @@ from segnt_tools.gff.genemodel import Gene, Transcript
 from segnt_tools.gff.types import GeneClass, gene_class, is_gene_type, is_transcript_type, part_kind
 from segnt_tools.labels.collector import IntervalCollector
 from segnt_tools.labels.genic import CODING_SPAN, START_CODONS, STOP_CODONS, SanityCounts, read_bases
-from segnt_tools.labels.intervals import intersect, subtract, union
 from segnt_tools.labels.rules import Interval, LabelRules, SpliceSide, Whose
 from segnt_tools.sequence.codes import Codes
+from segnt_tools.sequence.intervals import intersect, subtract, union
 
 _FIVE = frozenset(("five_prime_UTR", "five_prime_utr", "5UTR"))
 _THREE = frozenset(("three_prime_UTR", "three_prime_utr", "3UTR"))

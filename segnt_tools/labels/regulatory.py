@@ -14,8 +14,8 @@ from segnt_tools.gff.lines import open_text
 from segnt_tools.labels.aliases import ContigNames
 from segnt_tools.labels.bed import BedNotes, read_bed
 from segnt_tools.labels.collector import IntervalCollector
-from segnt_tools.labels.intervals import Intervals, overlaps, union
 from segnt_tools.labels.rules import LabelRules
+from segnt_tools.sequence.intervals import Intervals, overlaps, union
 
 # Pools that the DHS index divides into tissue-invariant and tissue-specific.
 POOLS = ("enhancer", "promoter")

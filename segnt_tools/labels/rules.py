@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
+from segnt_tools.sequence.intervals import joined
+
 Interval = tuple[int, int]
 
 # HISAT2's script joins exons whose start lies at most 5 after the end before, in 1-based inclusive coordinates: gaps of
@@ -59,15 +61,9 @@ class LabelRules:
     unknown_flank: int = 1000
 
 
-def join_close(parts: Iterable[Interval], gap: int = JOIN_GAP) -> tuple[Interval, ...]:
-    """Parts of a transcript, ascending, with gaps of at most `gap` bases closed."""
-    joined: list[Interval] = []
-    for start, end in sorted(parts):
-        if joined and start - joined[-1][1] <= gap:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return tuple(joined)
+def join_close(parts: Iterable[Interval]) -> tuple[Interval, ...]:
+    """Parts of a transcript, ascending, with gaps of at most `JOIN_GAP` bases closed."""
+    return joined(parts, JOIN_GAP)
 
 
 def splice_sites(exons: Iterable[Interval], rules: LabelRules) -> tuple[list[Interval], list[Interval]]:

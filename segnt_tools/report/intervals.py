@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from segnt_tools.sequence.intervals import union
+
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -71,13 +73,7 @@ class Intervals:
     @cached_property
     def merged(self) -> Intervals:
         """The same bases as ascending intervals that neither overlap nor touch."""
-        if not self.count:
-            return self
-        order = np.argsort(self.starts, kind="stable")
-        starts, ends = self.starts[order], np.maximum.accumulate(self.ends[order])
-        first = np.concatenate(([True], starts[1:] > ends[:-1]))
-        last = np.concatenate((first[1:], [True]))
-        return Intervals(starts[first], ends[last])
+        return Intervals(*union(np.stack((self.starts, self.ends), axis=1)).T)
 
     @property
     def bases(self) -> int:

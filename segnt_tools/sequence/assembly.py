@@ -14,11 +14,11 @@ from typing import IO, Protocol
 
 import numpy as np
 import pysam
-from numpy.typing import NDArray
 
 from segnt_tools.errors import AssemblyError
-from segnt_tools.sequence.codes import Codes, N, decode, encode, runs
+from segnt_tools.sequence.codes import Codes, N, decode, encode
 from segnt_tools.sequence.fasta import read_blocks
+from segnt_tools.sequence.intervals import EMPTY, Intervals, from_mask, union
 
 ASSEMBLY_FILE = "assembly.fa.gz"
 CONTIGS_FILE = "contigs.tsv"
@@ -106,21 +106,17 @@ class Assembly(ABC):
         """Upper-case sequence of contig[start:end]."""
         return decode(self.codes(contig, start, end))
 
-    def gaps(self, contig: str) -> NDArray[np.int64]:
+    def gaps(self, contig: str) -> Intervals:
         """Runs of N of a contig, shape (runs, 2), 0-based half-open; a stretch at a time, whatever its length.
 
         Raises:
             AssemblyError: no such contig.
         """
-        found: list[list[int]] = []
+        found = [EMPTY]
         for start in range(0, self.lengths.get(contig, 1), _STRETCH):
             end = min(start + _STRETCH, self.lengths.get(contig, 0))
-            for first, last in (runs(self.codes(contig, start, end) == N) + start).tolist():
-                if found and found[-1][1] == first:
-                    found[-1][1] = last
-                else:
-                    found.append([first, last])
-        return np.array(found, dtype=np.int64).reshape(-1, 2)
+            found.append(from_mask(self.codes(contig, start, end) == N, start))
+        return union(np.concatenate(found))
 
     @abstractmethod
     def _codes(self, contig: str, start: int, end: int) -> Codes: ...

@@ -45,11 +45,3 @@ def decode(codes: Codes) -> str:
 def reverse_complement(codes: Codes) -> Codes:
     """Codes of the other strand, along the last axis."""
     return _COMPLEMENT[codes[..., ::-1]]
-
-
-def runs(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Runs of True as an array (runs, 2) of 0-based half-open intervals."""
-    borders = np.flatnonzero(mask[1:] != mask[:-1]) + 1
-    first = [0] if mask[:1].any() else []
-    last = [mask.size] if mask[-1:].any() else []
-    return np.concatenate([first, borders, last]).astype(np.int64).reshape(-1, 2)

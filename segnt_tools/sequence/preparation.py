@@ -15,8 +15,9 @@ from segnt_tools.errors import AssemblyError, UsageError
 from segnt_tools.files import atomic_path, write_text
 from segnt_tools.sequence.assembly import ASSEMBLY_FILE, CONTIGS_FILE, fingerprint
 from segnt_tools.sequence.bgzf import BgzfWriter
-from segnt_tools.sequence.codes import N, encode, runs
+from segnt_tools.sequence.codes import N, encode
 from segnt_tools.sequence.fasta import Block, LetterCounts, read_blocks
+from segnt_tools.sequence.intervals import from_mask
 from segnt_tools.sequence.regions import Regions
 from segnt_tools.sequence.shards import (
     REGIONS_FILE,
@@ -204,11 +205,11 @@ def _summaries(
         writer.write(block)
         if n := upper.count(b"N"):
             summary.n += n
-            gaps.add(block, runs(encode(upper) == N))
+            gaps.add(block, from_mask(encode(upper) == N))
         if upper != block.sequence:
             lower = np.frombuffer(block.sequence, dtype=np.uint8) >= ord("a")
             summary.softmasked += int(lower.sum())
-            softmask.add(block, runs(lower))
+            softmask.add(block, from_mask(lower))
         done += len(upper)
         if done >= _PROGRESS_BASES:
             progress(done)

@@ -15,6 +15,7 @@ from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
 from segnt_tools.files import atomic_path
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
+from segnt_tools.sequence.intervals import joined
 from segnt_tools.sequence.shards import Piece
 from segnt_tools.tracks.bigwig import BigWigWriter
 from segnt_tools.tracks.file import Encoding, TracksReader
@@ -73,17 +74,14 @@ def batches(reader: TracksReader, regions: Sequence[Region] | None = None) -> It
         yield from reader.batches()
         return
     wanted: dict[str, list[tuple[int, int]]] = {}
-    for region in sorted(regions, key=lambda region: (region.start, region.end)):
-        spans = wanted.setdefault(region.contig, [])
-        if spans and region.start <= spans[-1][1]:  # an entry must not come twice
-            spans[-1] = (spans[-1][0], max(spans[-1][1], region.end))
-        else:
-            spans.append((region.start, region.end))
-    for batch in reader.batches([contig.name for contig in reader.contigs if contig.name in wanted]):
+    for region in regions:
+        wanted.setdefault(region.contig, []).append((region.start, region.end))
+    disjoint = {contig: joined(spans) for contig, spans in wanted.items()}  # an entry must not come twice
+    for batch in reader.batches([contig.name for contig in reader.contigs if contig.name in disjoint]):
         pieces = [
             Piece(held.contig, max(held.start, start), min(held.end, end))
             for held in batch
-            for start, end in wanted[held.contig]
+            for start, end in disjoint[held.contig]
             if held.start < end and start < held.end
         ]
         if pieces:

@@ -8,7 +8,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -135,6 +135,7 @@ class Trainer:
         opts = optimisers(task.network, recipe.optimiser, task.is_head)
         self._module, *self._optimisers = _set_up(fabric, task.objective, opts)
         self.average = WeightAverage(task.network, recipe.optimiser.average) if recipe.optimiser.average else None
+        self._begun_with = _copied(task.network.state_dict()) if recipe.model.base_share else None
         self.best: dict[str, Tensor] | None = None
         self.last_validation: dict[str, float] = {}
         self.best_validation: dict[str, float] = {}
@@ -259,7 +260,7 @@ class Trainer:
         position = self.position
         if self.last_validation.get("step") == position.step:
             return
-        own = {name: value.detach().clone() for name, value in self.task.network.state_dict().items()}
+        own = _copied(self.task.network.state_dict())
         weights = self._weights()
         self.task.network.load_state_dict(weights)
         self.task.network.eval()
@@ -271,7 +272,7 @@ class Trainer:
         if better:
             position.best_loss = figures.get("loss", math.inf)
             position.best_step = position.step
-            self.best = {name: value.clone() for name, value in weights.items()}
+            self.best = _copied(weights)
             self.best_validation = {"step": position.step, **figures}
         self.last_validation = {"step": position.step, **figures}
         if self._journal is not None and figures:
@@ -281,9 +282,12 @@ class Trainer:
             self.publish(weights, position, figures)
 
     def _weights(self) -> dict[str, Tensor]:
-        """The weights to validate and keep: the running average where there is one."""
-        values = self.average.values if self.average is not None else self.task.network.state_dict()
-        return {name: value.detach().clone() for name, value in values.items()}
+        """The weights to validate and keep: the running average where there is one, and the base's share."""
+        weights = _copied(self.average.values if self.average is not None else self.task.network.state_dict())
+        for name, value in (self._begun_with or {}).items():
+            if value.is_floating_point():
+                weights[name].lerp_(value, self.recipe.model.base_share)
+        return weights
 
     def _save(self) -> None:
         """Write all that a resumed run needs."""
@@ -320,6 +324,10 @@ class Trainer:
         self.best_validation = state.get("best_validation", self.last_validation)
         if self.fabric.is_global_zero:
             logger.info(f"resuming after step {self.position.step} of {self.recipe.steps}")
+
+
+def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in weights.items()}
 
 
 def _set_up(fabric: Fabric, objective: nn.Module, opts: Sequence[torch.optim.Optimizer]) -> tuple[Any, ...]:

@@ -80,6 +80,8 @@ class ModelRecipe:
     Attributes:
         architecture: registered architecture; empty for the base's, or the embedded one for classes.
         base: name or folder of the checkpoint to start from; empty to start from random weights.
+        base_share: share of the base in the weights that are validated and kept: a mean of what a run began with and
+            what it came to keeps what the new data do not teach (Wortsman et al. 2022, arXiv:2109.01903).
         train: `all` weights, or the `head` only (the trunk stays bit for bit as it is).
         random_trunk: forget the base's trunk and keep its shape (an ablation).
         tracks: outputs of a new head, by name; empty for the base's or the architecture's own.
@@ -93,6 +95,7 @@ class ModelRecipe:
 
     architecture: str = ""
     base: str = ""
+    base_share: float = 0.0
     train: str = "all"
     random_trunk: bool = False
     tracks: tuple[str, ...] = ()
@@ -380,6 +383,10 @@ def _check(recipe: Recipe, path: Path) -> None:
         given = getattr(getattr(recipe, table), key)
         if given not in choices:
             raise RecipeError(f"{name} is {given!r}", file=path, hint=f"Choose one of {', '.join(choices)}")
+    if not 0 <= recipe.model.base_share < 1:
+        raise RecipeError(f"model.base_share is {recipe.model.base_share}, and must be from 0 to below 1", file=path)
+    if recipe.model.base_share and not recipe.model.base:
+        raise RecipeError("model.base_share needs a model.base", file=path)
     if recipe.seed < 0:
         raise RecipeError(f"seed is {recipe.seed}, and must be at least 0", file=path)
     if not all(0 <= beta < 1 for beta in recipe.optimiser.betas):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segnt_tools.labels.intervals import clip, complement, from_mask, intersect, length, overlaps, subtract, union
+from segnt_tools.sequence.intervals import clip, complement, from_mask, intersect, length, overlaps, subtract, union
 
 
 def positions(intervals) -> set[int]:

@@ -1,7 +1,7 @@
-"""Arithmetic on sorted, disjoint intervals: the compact form of a per-base yes/no track.
+"""Arithmetic on intervals of one contig: the compact form of a per-base yes/no track.
 
 An interval array has shape (n, 2), dtype int64: 0-based half-open [start, end), ascending, neither overlapping nor
-touching. All functions are vectorised and return such arrays.
+touching. The functions are vectorised and return such arrays; `joined` is for the few parts of one transcript.
 """
 
 from __future__ import annotations
@@ -29,6 +29,17 @@ def union(intervals: ArrayLike | Iterable[tuple[int, int]]) -> Intervals:
     opens = np.concatenate(([True], array[1:, 0] > reach[:-1]))
     closes = np.concatenate((opens[1:], [True]))
     return np.stack((array[opens, 0], reach[closes]), axis=1)
+
+
+def joined(intervals: Iterable[tuple[int, int]], gap: int = 0) -> tuple[tuple[int, int], ...]:
+    """As union, for a few intervals none of them empty; gaps of at most `gap` bases are closed."""
+    result: list[tuple[int, int]] = []
+    for start, end in sorted(intervals):
+        if result and start - result[-1][1] <= gap:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return tuple(result)
 
 
 def length(intervals: Intervals) -> int:
@@ -89,5 +100,7 @@ def overlaps(intervals: ArrayLike, targets: Intervals) -> NDArray[np.bool_]:
 
 def from_mask(mask: NDArray[np.bool_], start: int = 0) -> Intervals:
     """Runs of True of a row of bases that begins at contig position `start`."""
-    changes = np.diff(np.concatenate(([False], mask, [False])).astype(np.int8))
-    return np.stack((np.flatnonzero(changes == 1), np.flatnonzero(changes == -1)), axis=1).astype(np.int64) + start
+    borders = np.flatnonzero(mask[1:] != mask[:-1]) + 1
+    first = [0] if mask[:1].any() else []
+    last = [mask.size] if mask[-1:].any() else []
+    return np.concatenate([first, borders, last]).astype(np.int64).reshape(-1, 2) + start
