@@ -53,7 +53,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     # umask would have to be read, which cannot be done without changing it for all threads.
     try:
         temporary.touch(exist_ok=False)  # inside: a signal may come as soon as it is there
+        permissions = temporary.stat().st_mode
         yield temporary
+        temporary.chmod(permissions)  # safetensors puts a file of its own there, which nobody else may read
         _flush_to_disk(temporary)
         temporary.replace(path)
         _flush_to_disk(path.parent)

@@ -61,6 +61,15 @@ def test_success_replaces_with_ordinary_permissions(tmp_path: Path) -> None:
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
 
 
+def test_a_file_that_a_library_puts_there_gets_ordinary_permissions(tmp_path: Path) -> None:
+    with atomic_path(tmp_path / "a.txt") as temporary:
+        private = tmp_path / "private"
+        private.touch(mode=0o600)
+        private.replace(temporary)
+    (tmp_path / "b.txt").touch()
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
 def test_the_umask_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the whole process's: another thread would make files that anybody may write, or leave it at 0."""
     mask = os.umask(0o027)
