@@ -202,6 +202,7 @@ for name in "genes elements cds contigs gaps annotate preprocess call_peaks call
     setattr(run, name, None)
 prediction = SimpleNamespace(name="n", kind=SimpleNamespace(what="bigwig", file=tracks))
 values = {"runs": [run], "predictions": [prediction], "genome": File("g"), "truth": File("t"), "existing": None}
+values["scoring"] = SimpleNamespace(regions_file=None)
 print(Template(sys.stdin.read(), searchList=[values]))
 """
 

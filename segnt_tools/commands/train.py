@@ -9,6 +9,8 @@ RECIPE is a TOML file that describes the run completely: genomes, network, loss,
 bundled one (--recipes lists them with their files, which are there to be copied and changed):
   adapt                 the embedded network on your own genes, from a model that ships with segnt_tools
   embedded_...          how the models that ship with segnt_tools were made
+  plant_three_hours     a gene finder from random weights in two hours on two cores; ..._second: one more hour, with the
+                        genes that it calls on an unannotated relative
   segment_nt_human, segment_nt_multispecies, ablation_...     SegmentNT as its paper describes it, on labels of
                         segnt labels; days on eight GPUs at full size
 
