@@ -24,8 +24,8 @@ from segnt_tools.gff.genemodel import Gene
 from segnt_tools.gff.reading import read_genes
 from segnt_tools.models.registry import load_model
 from segnt_tools.sequence.assembly import Assembly
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.training.calibration import PredictedStretch, decode, fit_scores, predict_stretches
-from segnt_tools.training.regions import parse_region
 
 EDGES = (0.0, 0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
 
@@ -78,7 +78,7 @@ def main() -> None:
         truth = Truth(g for g in read_genes(args.annotation, assembly.lengths) if "pseudo" not in g.type)
 
         def predicted(text: str) -> PredictedStretch:
-            return next(predict_stretches(loaded, assembly, [parse_region(text, assembly.lengths)]))
+            return next(predict_stretches(loaded, assembly, [Stretch.parse(text, assembly.lengths)]))
 
         test = predicted(args.test)
         show("raw", test, dataclasses.replace(parameters, score_map={}), truth)

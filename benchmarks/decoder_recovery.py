@@ -35,7 +35,7 @@ from segnt_tools.gff.genemodel import Gene, Interval, Transcript
 from segnt_tools.gff.reading import read_genes
 from segnt_tools.gff.sequences import genetic_code, spliced, translate
 from segnt_tools.sequence.assembly import Assembly, Contig
-from segnt_tools.training.regions import Stretch, parse_region
+from segnt_tools.sequence.stretches import Stretch
 
 SIGNAL = 6.0
 STEP = 16.0  # logits are kept as 8-bit integers of 1 / STEP
@@ -121,8 +121,8 @@ class CutAssembly:
     def __init__(self, assembly: Assembly, place: Stretch) -> None:
         self._assembly = assembly
         self._place = place
-        self.contigs = (Contig(place.contig, place.length, ""),)
-        self.lengths = {place.contig: place.length}
+        self.contigs = (Contig(place.contig, place.bases, ""),)
+        self.lengths = {place.contig: place.bases}
 
     def codes(self, contig: str, start: int = 0, end: int | None = None) -> NDArray[np.uint8]:
         """Base codes of a part of the stretch."""
@@ -281,7 +281,7 @@ def main() -> None:
     args = parser.parse_args()
     with Assembly.open(args.genome) as assembly:
         genes = [gene for gene in read_genes(args.annotation, assembly.lengths) if "pseudo" not in gene.type]
-        cut = CutAssembly(assembly, parse_region(args.region, assembly.lengths)) if args.region else None
+        cut = CutAssembly(assembly, Stretch.parse(args.region, assembly.lengths)) if args.region else None
         genome: Assembly | CutAssembly = cut or assembly
         inside = cut.genes(genes) if cut else genes
         for kind in args.kind or ("stranded", "segmentnt"):

@@ -27,7 +27,7 @@ import numpy as np
 
 from segnt_tools.elements import EXTENDED_ELEMENTS, SEGMENTNT_ELEMENTS
 from segnt_tools.quantisation import STEPS
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.file import Encoding, TracksReader, tracks_writer
 
 BLOCK = 1 << 20
@@ -41,7 +41,7 @@ def noisy_tracks(labels: Path, out: Path, seed: int = 0) -> tuple[str, int]:
     calls = 0
     with TracksReader(labels) as reader:
         header = replace(reader.header, encoding=Encoding.LOGIT8, model="noise")
-        pieces = [Piece(contig.name, 0, contig.length) for contig in reader.contigs]
+        pieces = [Stretch(contig.name, 0, contig.length) for contig in reader.contigs]
         with tracks_writer(out, header, reader.contigs, pieces) as writer:
             for piece in pieces:
                 for start in range(0, piece.end, BLOCK):

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from segnt_tools.models.registry import LoadedModel, load_model
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import N
-from segnt_tools.training.regions import Stretch, parse_region
+from segnt_tools.sequence.stretches import Stretch
 
 DEFAULT_BASES = 300_000
 EDGE_BINS = (0, 6, 24, 48, 96, 192, 384, 768, 1536, 3072, 6144, 12_288)
@@ -104,7 +104,7 @@ def _region(text: str | None, assembly: Assembly) -> Stretch:
     if text is None:
         contig = assembly.contigs[0]
         return Stretch(contig.name, 0, min(contig.length, DEFAULT_BASES))
-    return parse_region(text, assembly.lengths)
+    return Stretch.parse(text, assembly.lengths)
 
 
 def _probabilities(loaded: LoadedModel, codes: NDArray[np.uint8]) -> Values:

@@ -26,7 +26,7 @@ import numpy as np
 from segnt_tools.commands.common import bases as number_of_bases
 from segnt_tools.elements import SEGMENTNT_ELEMENTS, Track
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 SEGNT = Path(sys.executable).with_name("segnt")
@@ -76,7 +76,7 @@ def made_up_tracks(assembly: Assembly, path: Path) -> None:
     header = TracksHeader(
         tuple(Track(name) for name in SEGMENTNT_ELEMENTS), Encoding.LOGIT8, assembly.fingerprint, "made_up", "none"
     )
-    pieces = [Piece(contig.name, 0, contig.length) for contig in assembly.contigs]
+    pieces = [Stretch(contig.name, 0, contig.length) for contig in assembly.contigs]
     total = sum(piece.bases for piece in pieces)
     with tracks_writer(path, header, assembly.contigs, pieces, threads=2) as writer:
         for start in range(0, total, STRETCH):

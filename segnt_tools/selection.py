@@ -19,8 +19,8 @@ from segnt_tools.errors import CheckpointError
 from segnt_tools.genes.parameters import parameters_of
 from segnt_tools.models.registry import LoadedModel, load_model
 from segnt_tools.sequence.assembly import Assembly, Contig
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.training.calibration import decode, predict_stretches
-from segnt_tools.training.regions import Stretch
 from segnt_tools.training.sureness import Sureness
 
 SAMPLED_STRETCHES = 8
@@ -119,7 +119,7 @@ def select_model(
     if not candidates:
         raise CheckpointError("there is no embedded model to choose from", hint="Give --model")
     sample = sample_of(assembly.contigs)
-    bases = sum(stretch.length for stretch in sample)
+    bases = sum(stretch.bases for stretch in sample)
     fits = [fit(load_model(folder, device, precision), assembly, sample) for _, folder in sorted(candidates.items())]
     return Selection(tuple(sorted(fits, key=lambda found: (not found.is_at_home, -found.expected_coding_share))), bases)
 
@@ -133,7 +133,7 @@ def fit(loaded: LoadedModel, assembly: Assembly, sample: Sequence[Stretch]) -> F
         for stretch in predict_stretches(loaded, assembly, sample)
         for gene in decode(stretch, parameters, scored=True)
     )
-    bases = max(1, sum(stretch.length for stretch in sample))
+    bases = max(1, sum(stretch.bases for stretch in sample))
     return Fit(
         model=card.name,
         clade=card.clade,

@@ -20,7 +20,7 @@ from segnt_tools.genes.parameters import GeneParameters
 from segnt_tools.gff.reading import read_genes
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import decode
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 ROOT = Path(__file__).parents[1]
@@ -50,8 +50,8 @@ def prediction(tmp_path_factory) -> tuple[Path, Path]:
     with Assembly.open(fasta) as assembly:
         header = TracksHeader(drawn.tracks, Encoding.LOGIT8, assembly.fingerprint, "drawn", "f", CARD)
         border = 20_001
-        rest = [Piece(name, border, BASES), Piece("tiny", 0, 5), Piece("second", 0, BASES)]
-        shards = ([Piece(name, 0, border)], rest)
+        rest = [Stretch(name, border, BASES), Stretch("tiny", 0, 5), Stretch("second", 0, BASES)]
+        shards = ([Stretch(name, 0, border)], rest)
         for number, pieces in enumerate(shards):
             with tracks_writer(folder / f"{number}.h5", header, assembly.contigs, pieces) as writer:
                 for piece in pieces:

@@ -6,7 +6,7 @@ from segnt_tools.elements import Strand
 from segnt_tools.evaluation.gene_errors import CLASSES, classify_genes
 from segnt_tools.evaluation.regions import region_intervals
 from segnt_tools.gff.genemodel import Gene, Transcript
-from segnt_tools.tracks.export import Region
+from segnt_tools.sequence.stretches import Stretch
 
 SIZE = 10_000
 WHOLE = region_intervals([], {"c": SIZE})
@@ -63,6 +63,6 @@ def test_false_genes_and_other_strands():
 
 
 def test_genes_on_a_border_do_not_count():
-    regions = region_intervals([Region("c", 1050, 5000)], {"c": SIZE})
+    regions = region_intervals([Stretch("c", 1050, 5000)], {"c": SIZE})
     errors = classify_genes([gene(A), gene(NEXT)], [gene(NEXT)], regions)
     assert (sum(errors.classes.values()), errors.classes["exact"], errors.false) == (1, 1, 0)

@@ -11,7 +11,7 @@ from segnt_tools.commands.main import run
 from segnt_tools.evaluation.gene_scores import trust_in_scores
 from segnt_tools.evaluation.regions import region_intervals
 from segnt_tools.gff.writing import write_gff3
-from segnt_tools.tracks.export import Region
+from segnt_tools.sequence.stretches import Stretch
 
 
 def scored(one, score, exons=None):
@@ -53,7 +53,7 @@ def test_scores_that_are_no_probabilities_have_a_curve_but_no_reliability():
 
 
 def test_genes_on_a_border_do_not_count():
-    regions = region_intervals([Region("c1", 1250, 4000)], LENGTHS)
+    regions = region_intervals([Stretch("c1", 1250, 4000)], LENGTHS)
     found = by_level(
         [gene(A), gene(SINGLE, name="h")], [scored(gene(A), 0.9), scored(gene(SINGLE, name="h"), 0.7)], regions
     )

@@ -10,7 +10,7 @@ from segnt_tools.evaluation.genes import LEVELS, compare_genes
 from segnt_tools.evaluation.regions import region_intervals
 from segnt_tools.gff.genemodel import Gene, Transcript
 from segnt_tools.labels.rules import join_close
-from segnt_tools.tracks.export import Region
+from segnt_tools.sequence.stretches import Stretch
 
 LENGTHS = {"c1": 10_000, "c2": 5_000}
 WHOLE = region_intervals([], LENGTHS)
@@ -92,7 +92,7 @@ def test_empty_sides_are_not_defined():
 
 
 def test_genes_on_a_border_are_left_out_and_bases_are_clipped():
-    regions = region_intervals([Region("c1", 1250, 4000)], LENGTHS)
+    regions = region_intervals([Stretch("c1", 1250, 4000)], LENGTHS)
     truth, predicted = [gene(A), gene(SINGLE, name="h")], [gene(B), gene(SINGLE, name="h")]
     scores = compare_genes(truth, predicted, regions).levels
     assert (scores["gene"].truth, scores["gene"].predicted, scores["gene"].found) == (1, 1, 1)
@@ -101,7 +101,7 @@ def test_genes_on_a_border_are_left_out_and_bases_are_clipped():
 
 
 def test_a_prediction_on_a_cut_gene_costs_nothing_at_gene_level():
-    regions = region_intervals([Region("c1", 1250, 4000)], LENGTHS)
+    regions = region_intervals([Stretch("c1", 1250, 4000)], LENGTHS)
     part = gene(((1400, 1500),), name="p")
     scores = compare_genes([gene(A)], [part], regions).levels
     assert (scores["gene"].predicted, scores["transcript"].predicted) == (0, 0)
@@ -116,7 +116,7 @@ def test_a_hundred_thousand_contigs_take_no_time():
 
 
 def test_genes_elsewhere_are_ignored():
-    regions = region_intervals([Region("c2", 0, 5000)], LENGTHS)
+    regions = region_intervals([Stretch("c2", 0, 5000)], LENGTHS)
     scores = compare_genes([gene(A)], [gene(A), gene(SINGLE, contig="c2")], regions).levels
     assert (scores["gene"].truth, scores["gene"].predicted) == (0, 1)
 

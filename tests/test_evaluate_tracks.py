@@ -12,7 +12,7 @@ from segnt_tools.evaluation.sov import segment_overlap
 from segnt_tools.quantisation import PROBABILITY_OF_CODE, quantise
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.intervals import from_mask
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="pip install scikit-learn")
@@ -24,7 +24,7 @@ TRACKS = ("exon", "intron", "CTCF-bound", "lncRNA")
 def write_h5(path: Path, genome: Path, encoding: Encoding, values: dict[str, np.ndarray], tracks=TRACKS) -> Path:
     with Assembly.open(genome) as assembly:
         header = TracksHeader(tuple(map(Track.parse, tracks)), encoding, assembly.fingerprint, "m", "f")
-        pieces = [Piece(contig.name, 0, contig.length) for contig in assembly.contigs]
+        pieces = [Stretch(contig.name, 0, contig.length) for contig in assembly.contigs]
         with tracks_writer(path, header, assembly.contigs, pieces) as writer:
             for piece in pieces:
                 writer.write(values[piece.contig])

@@ -25,9 +25,8 @@ from segnt_tools.gff.writing import write_gff3
 from segnt_tools.quantisation import quantise
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import decode
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
-from segnt_tools.training.regions import Stretch
 
 MASKED = 255
 NOISE = 2.5
@@ -140,7 +139,7 @@ def region(genomes: Path, folder: Path, start: int, end: int) -> Region:
     pairs = np.array([WARPED[track.element] for track in drawn.tracks], dtype=np.float32)[:, :, None]
     with Assembly.open(result.fasta) as assembly:
         header = TracksHeader(drawn.tracks, Encoding.LOGIT8, assembly.fingerprint, "warped", "f", {})
-        pieces = [Piece(name, 0, end - start)]
+        pieces = [Stretch(name, 0, end - start)]
         with tracks_writer(result.tracks, header, assembly.contigs, pieces) as writer:
             writer.write(drawn.logits(name, 0, end - start) * pairs[:, 0] + pairs[:, 1])
     return result

@@ -27,7 +27,7 @@ INTRON_OF = {
 
 
 @dataclass(frozen=True)
-class Piece:
+class Stretch:
     """Random rows of a piece."""
 
     first: int
@@ -64,7 +64,7 @@ class Piece:
         return float(self.sites[row, number]) if self.mask[row] >> number & 1 else -math.inf
 
 
-def random_piece(seed: int, length: int, *, utr: bool, noncoding: bool, code: int = 1, density: float = 0.3) -> Piece:
+def random_piece(seed: int, length: int, *, utr: bool, noncoding: bool, code: int = 1, density: float = 0.3) -> Stretch:
     rng = np.random.default_rng(seed)
     parameters = GeneParameters(
         genetic_code=code,
@@ -92,7 +92,7 @@ def random_piece(seed: int, length: int, *, utr: bool, noncoding: bool, code: in
         for strand in (0, 1):
             if codon in machine.refused[strand]:
                 mask[row] |= np.uint32(1 << (REFUSED_BIT + strand))
-    return Piece(first, first + length, letters, region, sites, mask, machine)
+    return Stretch(first, first + length, letters, region, sites, mask, machine)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Part:
 class Enumerator:
     """Writes down every path of a piece, straight from the rules in states.py, without any dynamic programming."""
 
-    def __init__(self, piece: Piece) -> None:
+    def __init__(self, piece: Stretch) -> None:
         self.piece = piece
         self.machine = piece.machine
         self.p = piece.machine.parameters
@@ -272,7 +272,7 @@ class Enumerator:
         yield Part(Kind.CDS, part.strand, (at - phase) % 3, -1, at, part.carried), close
 
 
-def enumerated(piece: Piece) -> list[tuple[float, tuple[tuple[Part, int], ...]]]:
+def enumerated(piece: Stretch) -> list[tuple[float, tuple[tuple[Part, int], ...]]]:
     return [path for path in Enumerator(piece).paths() if path[0] > -math.inf]
 
 
@@ -287,7 +287,7 @@ CASES = {
 
 
 @cache
-def case_with_paths(case: str, seed: int) -> tuple[Piece, list[tuple[float, tuple[tuple[Part, int], ...]]]]:
+def case_with_paths(case: str, seed: int) -> tuple[Stretch, list[tuple[float, tuple[tuple[Part, int], ...]]]]:
     piece = random_piece(seed, **CASES[case])
     return piece, enumerated(piece)
 
@@ -357,7 +357,7 @@ MANY_CASES = 2400
 MANY_CODES = (1, 2, 4, 5, 6, 10, 12, 26)
 
 
-def small_case(seed: int) -> Piece:
+def small_case(seed: int) -> Stretch:
     """A random case small enough for thousands of them: kinds of states, genetic code, length and sites by the seed."""
     rng = np.random.default_rng((7, seed))
     utr, noncoding = bool(rng.random() < 0.5), bool(rng.random() < 0.3)

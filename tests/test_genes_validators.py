@@ -18,7 +18,7 @@ from segnt_tools.gff.proving import prove
 from segnt_tools.gff.reading import read_genes
 from segnt_tools.gff.writing import number_genes, write_gff3
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.training.regions import Stretch
+from segnt_tools.sequence.stretches import Stretch
 
 LONGEST = 600_000
 NOISE = 3.0

@@ -16,7 +16,8 @@ from segnt_tools.models.inference import Predictor
 from segnt_tools.quantisation import LOGIT_OF_CODE
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import decode, encode, reverse_complement
-from segnt_tools.sequence.shards import Piece, plan_shards
+from segnt_tools.sequence.shards import plan_shards
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.sequence.windows import Window, WindowGeometry
 
 GEOMETRIES = {
@@ -57,7 +58,7 @@ def expected(sequence: str, sees_n: bool = True) -> np.ndarray:
     return marks
 
 
-def predicted(assembly: Assembly, pieces: list[Piece], kind: str, **options) -> np.ndarray:
+def predicted(assembly: Assembly, pieces: list[Stretch], kind: str, **options) -> np.ndarray:
     geometry, allows_n = GEOMETRIES[kind]
     predictor = Predictor(loaded_motif_model(geometry, allows_n), quantised=False, **options)
     return np.concatenate(list(predictor.predict(assembly, pieces)), axis=1)
@@ -82,7 +83,7 @@ def assembly(tmp_path: Path):
 def test_every_base_of_every_contig_is_where_it_belongs(assembly, kind: str, both_strands: bool) -> None:
     opened, records = assembly
     for name, sequence in records.items():
-        pieces = [Piece(name, 0, len(sequence))]
+        pieces = [Stretch(name, 0, len(sequence))]
         found = signs(predicted(opened, pieces, kind, both_strands=both_strands))
         assert found.shape == (2, len(sequence))
         assert (found == expected(sequence, GEOMETRIES[kind][1])).all(), name
@@ -91,7 +92,7 @@ def test_every_base_of_every_contig_is_where_it_belongs(assembly, kind: str, bot
 @pytest.mark.parametrize("kind", GEOMETRIES)
 def test_shards_and_batches_do_not_change_anything(assembly, kind: str) -> None:
     opened, _ = assembly
-    whole = predicted(opened, [Piece(c.name, 0, c.length) for c in opened.contigs], kind)
+    whole = predicted(opened, [Stretch(c.name, 0, c.length) for c in opened.contigs], kind)
     offsets = dict(zip(opened.lengths, np.cumsum([0, *opened.lengths.values()]), strict=False))
     for count, batch in ((1, 8), (2, 1), (7, 3), (40, 5)):
         for shard in plan_shards(opened.contigs, count):
@@ -113,7 +114,7 @@ def test_a_motif_at_a_window_border_and_gaps_around_it(tmp_path: Path, kind: str
         path = tmp_path / f"{gap}.fa"
         path.write_text(f">a\n{sequence}\n")
         with Assembly.open(path) as opened:
-            found = signs(predicted(opened, [Piece("a", 0, len(sequence))], kind))
+            found = signs(predicted(opened, [Stretch("a", 0, len(sequence))], kind))
         assert (found == expected(sequence, GEOMETRIES[kind][1])).all()
 
 
@@ -128,14 +129,14 @@ def test_lower_case_and_line_width_change_nothing(tmp_path: Path) -> None:
     for name, text in forms.items():
         (tmp_path / name).write_text(f">a\n{text}\n")
         with Assembly.open(tmp_path / name) as opened:
-            results.append(predicted(opened, [Piece("a", 0, 1000)], "embedded"))
+            results.append(predicted(opened, [Stretch("a", 0, 1000)], "embedded"))
     assert (results[0] == results[1]).all()
     assert (results[0] == results[2]).all()
 
 
 def test_codes_on_the_device_equal_quantised_logits(assembly) -> None:
     opened, _ = assembly
-    pieces = [Piece("n1237", 0, 1237)]
+    pieces = [Stretch("n1237", 0, 1237)]
     geometry, allows_n = GEOMETRIES["embedded"]
     codes = np.concatenate(list(Predictor(loaded_motif_model(geometry, allows_n)).predict(opened, pieces)), axis=1)
     logits = predicted(opened, pieces, "embedded")
@@ -148,7 +149,7 @@ def test_codes_on_the_device_equal_quantised_logits(assembly) -> None:
 def test_short_contigs_go_through_short_windows(assembly) -> None:
     opened, _ = assembly
     loaded = loaded_motif_model(*GEOMETRIES["embedded"])
-    list(Predictor(loaded).predict(opened, [Piece("c23", 0, 23), Piece("c47", 0, 47)]))
+    list(Predictor(loaded).predict(opened, [Stretch("c23", 0, 23), Stretch("c47", 0, 47)]))
     assert loaded.model.lengths_seen == {48}  # type: ignore[attr-defined]
 
 
@@ -166,9 +167,9 @@ def test_many_regions_go_through_each_window_once(assembly, kind: str, monkeypat
     random = np.random.default_rng(3)
     for name in (f"{letter}{length}" for letter in "cn" for length in LENGTHS if length > 200):
         length = opened.lengths[name]
-        whole = predicted(opened, [Piece(name, 0, length)], kind)
+        whole = predicted(opened, [Stretch(name, 0, length)], kind)
         ends = np.sort(random.choice(length + 1, 24, replace=False)).reshape(-1, 2).tolist()
-        regions = [Piece(name, start, end) for start, end in ends]
+        regions = [Stretch(name, start, end) for start, end in ends]
         windows_read.clear()
         found = predicted(opened, regions, kind)
         assert len(windows_read) == len(set(windows_read))
@@ -205,7 +206,7 @@ def test_the_model_does_not_wait_for_the_reader(tmp_path: Path, monkeypatch: pyt
     with Assembly.open(tmp_path / "a.fa") as opened:
         slow_to_read(opened, monkeypatch, lambda start: start > 1000 and second_round_read.set())
         predictor = Predictor(loaded, quantised=False)
-        values = np.concatenate(list(predictor.predict(opened, [Piece("a", 0, 5000)])), axis=1)
+        values = np.concatenate(list(predictor.predict(opened, [Stretch("a", 0, 5000)])), axis=1)
     assert waited == [True]
     assert (signs(values) == expected(sequence)).all()
 
@@ -222,8 +223,8 @@ def test_what_the_reader_meets_is_raised_and_no_thread_is_left(tmp_path: Path, m
         slow_to_read(opened, monkeypatch, fail)
         predictor = Predictor(loaded_motif_model(*GEOMETRIES["embedded"]), quantised=False)
         with pytest.raises(AssemblyError, match="the disk is gone"):
-            list(predictor.predict(opened, [Piece("a", 0, 5000)]))
-        stretches = predictor.predict(opened, [Piece("a", 0, 5000)])
+            list(predictor.predict(opened, [Stretch("a", 0, 5000)]))
+        stretches = predictor.predict(opened, [Stretch("a", 0, 5000)])
         next(stretches)
         stretches.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("segnt_reader")]

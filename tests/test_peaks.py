@@ -16,7 +16,7 @@ from segnt_tools.peaks.calling import PeakRule, PeakScan, call_peaks
 from segnt_tools.peaks.output import _Caller, write_peaks
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
 from segnt_tools.sequence.assembly import Contig
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.bigwig import BigWigWriter
 from segnt_tools.tracks.file import BATCH_BASES, Encoding, TracksHeader, TracksReader, tracks_writer
 
@@ -90,7 +90,7 @@ def test_files_hold_the_peaks_of_every_contig_in_genome_order(tmp_path: Path) ->
     paths = []
     for number in range(2):
         header = TracksHeader(tracks, Encoding.LOGIT8, "x", "m", "f", shard=number + 1)
-        pieces = [Piece(c.name, 0, c.length) for c in contigs[number::2]]
+        pieces = [Stretch(c.name, 0, c.length) for c in contigs[number::2]]
         paths.append(tmp_path / f"{number}.h5")
         with tracks_writer(paths[-1], header, contigs, pieces) as writer:
             for piece in pieces:
@@ -128,7 +128,7 @@ def test_peaks_of_common_elements_do_not_wait_for_a_rare_one(tmp_path: Path) -> 
     tracks = (Track.parse("CTCF-bound"), Track.parse("exon+"))
     contig = Contig("c", length, "")
     with tracks_writer(
-        tmp_path / "t.h5", TracksHeader(tracks, Encoding.LOGIT8, "x", "m", "f"), [contig], [Piece("c", 0, length)]
+        tmp_path / "t.h5", TracksHeader(tracks, Encoding.LOGIT8, "x", "m", "f"), [contig], [Stretch("c", 0, length)]
     ) as writer:
         writer.write(codes)
     with TracksReader(tmp_path / "t.h5") as reader:
@@ -144,7 +144,7 @@ def test_tracks_of_which_none_is_called_are_refused_unless_chosen(
 ) -> None:
     tracks = (Track.parse("CDS_frame_0+"), Track.parse("exon", trained=False))
     header = TracksHeader(tracks, Encoding.LOGIT8, "x", "m", "f")
-    with tracks_writer(tmp_path / "t.h5", header, [Contig("c", 9, "")], [Piece("c", 0, 9)]) as writer:
+    with tracks_writer(tmp_path / "t.h5", header, [Contig("c", 9, "")], [Stretch("c", 0, 9)]) as writer:
         writer.write(np.full((2, 9), 255, np.uint8))
     assert run(["call-peaks", str(tmp_path / "t.h5"), "--out", str(tmp_path / "o"), "-q"]) == 2
     error = capsys.readouterr().err
@@ -159,8 +159,8 @@ def test_tracks_of_which_none_is_called_are_refused_unless_chosen(
 def test_peaks_of_regions_are_in_order_and_end_with_them(tmp_path: Path) -> None:
     random = np.random.default_rng(4)
     contigs = [Contig(f"c{i}", 3000, "") for i in range(300)] + [Contig("long", 3 * BATCH_BASES, "")]
-    regions = {c.name: (Piece(c.name, 50, 400), Piece(c.name, 410, 2900)) for c in contigs[:-1]}
-    regions["long"] = (Piece("long", 7, 1000), Piece("long", 1_000_000, 1_000_000 + BATCH_BASES + 9))
+    regions = {c.name: (Stretch(c.name, 50, 400), Stretch(c.name, 410, 2900)) for c in contigs[:-1]}
+    regions["long"] = (Stretch("long", 7, 1000), Stretch("long", 1_000_000, 1_000_000 + BATCH_BASES + 9))
     pieces = [piece for contig in contigs for piece in regions[contig.name]]
     codes = {
         piece: np.repeat(random.choice([0, 140, 200], piece.bases // 100 + 1), 100)[: piece.bases] for piece in pieces
@@ -187,7 +187,7 @@ def bigwigs(tmp_path: Path) -> Path:
     random = np.random.default_rng(5)
     contigs = [Contig("long", BATCH_BASES + 4000, ""), *(Contig(f"c{i}", 300 + i, "") for i in range(50))]
     header = TracksHeader((Track.parse("exon+"), Track.parse("CTCF-bound")), Encoding.LOGIT8, "x", "m", "f")
-    pieces = [Piece(c.name, 0, c.length) for c in contigs]
+    pieces = [Stretch(c.name, 0, c.length) for c in contigs]
     with tracks_writer(tmp_path / "t.h5", header, contigs, pieces) as writer:
         for piece in pieces:
             steps = random.integers(0, 256, (2, piece.bases // 20 + 1)).astype(np.uint8)

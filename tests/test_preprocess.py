@@ -20,7 +20,8 @@ from segnt_tools.commands.main import run
 from segnt_tools.errors import AssemblyError
 from segnt_tools.sequence.assembly import Assembly, Contig
 from segnt_tools.sequence.preparation import prepare
-from segnt_tools.sequence.shards import Piece, joined, plan_shards, planned_pieces, read_regions, read_shards
+from segnt_tools.sequence.shards import plan_shards, planned_pieces, read_regions, read_shards
+from segnt_tools.sequence.stretches import Stretch, joined
 
 FASTA = ">one first\nACGTNNNNACGTacgtacgt\n>two\nnnnn\n>three\nRRACGTAC\nGGCC\n>four\nA\n"
 
@@ -115,7 +116,7 @@ def test_regions_choose_what_is_annotated(tmp_path: Path) -> None:
         [("one", 25, 30), ("one", 50, 60)],
         [("three", 30, 40)],
     ]
-    assert planned_pieces(shards)["one"] == (Piece("one", 10, 30), Piece("one", 50, 60))
+    assert planned_pieces(shards)["one"] == (Stretch("one", 10, 30), Stretch("one", 50, 60))
     assert read_regions(tmp_path / "out") == planned_pieces(shards)
     report = json.loads((tmp_path / "out" / "preprocess.json").read_text())
     assert (report["bases"], report["bases_used"], report["contigs_used"]) == (148, 40, 2)
@@ -254,7 +255,7 @@ def test_shards_of_regions_cover_every_base_of_them_once(count: int) -> None:
     for contig in contigs[::2]:
         borders = np.unique(random.integers(0, contig.length, 2 * int(random.integers(1, 20))))
         borders = borders[: borders.size // 2 * 2].reshape(-1, 2)
-        regions[contig.name] = joined(Piece(contig.name, start, end) for start, end in borders.tolist())
+        regions[contig.name] = joined(Stretch(contig.name, start, end) for start, end in borders.tolist())
     shards = plan_shards(contigs, count, regions)
     assert len(shards) == count
     assert planned_pieces(shards) == regions

@@ -39,7 +39,7 @@ def test_the_sample_is_spread_over_long_contigs(lengths: tuple[int, ...]) -> Non
     assert len(set(sample)) == len(sample)
     for stretch in sample:
         assert 0 <= stretch.start < stretch.end <= by_name[stretch.contig]
-        assert stretch.length == min(SAMPLED_LENGTH, by_name[stretch.contig])
+        assert stretch.bases == min(SAMPLED_LENGTH, by_name[stretch.contig])
     assert sample == sample_of(given)
 
 

@@ -19,10 +19,9 @@ from segnt_tools.errors import TracksError, UsageError
 from segnt_tools.logs import logger
 from segnt_tools.quantisation import PROBABILITY_OF_CODE, code_at_least, quantise
 from segnt_tools.sequence.assembly import Contig
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks import file as tracks_file
 from segnt_tools.tracks.bigwig import BigWigWriter
-from segnt_tools.tracks.export import Region
 from segnt_tools.tracks.file import Encoding, TracksHeader, TracksReader, tracks_writer
 
 CONTIGS = (Contig("a", 600_000, "1"), Contig("b/x", 7, "2"), Contig("c", 1000, "3"))
@@ -40,15 +39,15 @@ def logits(bases: int, seed: int = 0) -> np.ndarray:
     return values
 
 
-def write(path: Path, pieces: list[Piece], values: np.ndarray, **changes) -> Path:
+def write(path: Path, pieces: list[Stretch], values: np.ndarray, **changes) -> Path:
     with tracks_writer(path, header(**changes), CONTIGS, pieces) as writer:
         for start in range(0, values.shape[1], 70_001):
             writer.write(values[:, start : start + 70_001])
     return path
 
 
-def whole(contig: Contig) -> Piece:
-    return Piece(contig.name, 0, contig.length)
+def whole(contig: Contig) -> Stretch:
+    return Stretch(contig.name, 0, contig.length)
 
 
 @pytest.mark.parametrize(("encoding", "tolerance"), [("uint8", 0.04), ("float16", 0.01), ("float32", 0)])
@@ -83,10 +82,10 @@ def test_labels_are_zero_one_or_masked(tmp_path: Path) -> None:
 
 def test_pieces_of_a_contig_in_several_files_read_as_one(tmp_path: Path) -> None:
     values = logits(600_000)
-    one = write(tmp_path / "1.h5", [Piece("a", 0, 250_000)], values[:, :250_000], shard=1)
+    one = write(tmp_path / "1.h5", [Stretch("a", 0, 250_000)], values[:, :250_000], shard=1)
     two = write(
         tmp_path / "2.h5",
-        [Piece("a", 250_000, 600_000), whole(CONTIGS[1])],
+        [Stretch("a", 250_000, 600_000), whole(CONTIGS[1])],
         np.hstack([values[:, 250_000:], logits(7)]),
         shard=2,
     )
@@ -104,10 +103,12 @@ def test_pieces_of_a_contig_in_several_files_read_as_one(tmp_path: Path) -> None
 
 
 def test_regions_are_complete_when_all_shards_are_there(tmp_path: Path) -> None:
-    regions = (Piece("a", 100, 400), Piece("a", 5000, 5300))
+    regions = (Stretch("a", 100, 400), Stretch("a", 5000, 5300))
     planned = {"a": regions, "c": (whole(CONTIGS[2]),)}
     paths = []
-    for number, pieces in enumerate(([Piece("a", 100, 250)], [Piece("a", 250, 400), regions[1]], [whole(CONTIGS[2])])):
+    for number, pieces in enumerate(
+        ([Stretch("a", 100, 250)], [Stretch("a", 250, 400), regions[1]], [whole(CONTIGS[2])])
+    ):
         paths.append(tmp_path / f"{number}.h5")
         values = logits(sum(piece.bases for piece in pieces), number)
         with tracks_writer(paths[-1], header(shard=number + 1), CONTIGS, pieces, planned=planned) as writer:
@@ -127,7 +128,7 @@ def test_regions_are_complete_when_all_shards_are_there(tmp_path: Path) -> None:
         reader.require_whole_contigs()
         assert (reader.values("a", 5000, 5300) == inside).all()
     with tracks_writer(
-        tmp_path / "b.h5", header(), CONTIGS, [Piece("a", 0, 9)], planned={"a": [Piece("a", 0, 9)]}
+        tmp_path / "b.h5", header(), CONTIGS, [Stretch("a", 0, 9)], planned={"a": [Stretch("a", 0, 9)]}
     ) as w:
         w.write(logits(9))
     with pytest.raises(TracksError, match="other regions of contig a"):
@@ -160,7 +161,7 @@ def test_short_contigs_of_several_files_are_read_together(tmp_path: Path, bases:
         for name, values in expected.items():
             assert (held[name][[0, 2]] == values[[0, 2]]).all()
         with pytest.raises(TracksError, match="no values for c3:"):
-            reader.values_of([Piece("c2", 0, 1), Piece("c3", 0, 8000)])
+            reader.values_of([Stretch("c2", 0, 1), Stretch("c3", 0, 8000)])
 
 
 @pytest.mark.parametrize(
@@ -173,8 +174,8 @@ def test_short_contigs_of_several_files_are_read_together(tmp_path: Path, bases:
     ],
 )
 def test_files_that_do_not_belong_together(tmp_path: Path, changes: dict, message: str) -> None:
-    one = write(tmp_path / "1.h5", [Piece("c", 0, 500)], logits(500))
-    two = write(tmp_path / "2.h5", [Piece("c", 500, 1000)], logits(500), **changes)
+    one = write(tmp_path / "1.h5", [Stretch("c", 0, 500)], logits(500))
+    two = write(tmp_path / "2.h5", [Stretch("c", 500, 1000)], logits(500), **changes)
     with pytest.raises(TracksError, match=message):
         TracksReader([one, two])
 
@@ -187,7 +188,7 @@ def test_files_of_machines_with_different_arithmetic_go_together_with_a_warning(
     paths = []
     for number, (precision, device) in enumerate([("float32", "cpu"), ("bfloat16", "cuda"), ("float32", "cpu")]):
         made = {"window": 3, "precision": precision, "device": device}
-        piece = Piece("c", 300 * number, 300 * (number + 1))
+        piece = Stretch("c", 300 * number, 300 * (number + 1))
         paths.append(write(tmp_path / f"{number}.h5", [piece], logits(300), settings=made))
     with TracksReader(paths) as reader:
         assert reader.covered("c") == ((0, 900),)
@@ -200,7 +201,7 @@ def test_files_of_machines_with_different_arithmetic_go_together_with_a_warning(
 
 
 def test_the_same_shard_twice(tmp_path: Path) -> None:
-    one = write(tmp_path / "1.h5", [Piece("c", 0, 500)], logits(500))
+    one = write(tmp_path / "1.h5", [Stretch("c", 0, 500)], logits(500))
     with pytest.raises(TracksError, match="as well"):
         TracksReader([one, one])
 
@@ -412,13 +413,13 @@ def test_npz_of_contigs_with_odd_names_and_of_regions(tmp_path: Path) -> None:
 
 def test_regions_are_written_as_in_samtools() -> None:
     lengths = {"chr1": 5000, "a:b": 9}
-    assert Region.parse("chr1:1,001-2,000", lengths) == Region("chr1", 1000, 2000)
-    assert Region.parse("chr1", lengths) == Region("chr1", 0, 5000)
-    assert Region.parse("a:b", lengths) == Region("a:b", 0, 9)
-    assert Region.parse("a:b:2-3", lengths) == Region("a:b", 1, 3)
+    assert Stretch.parse("chr1:1,001-2,000", lengths) == Stretch("chr1", 1000, 2000)
+    assert Stretch.parse("chr1", lengths) == Stretch("chr1", 0, 5000)
+    assert Stretch.parse("a:b", lengths) == Stretch("a:b", 0, 9)
+    assert Stretch.parse("a:b:2-3", lengths) == Stretch("a:b", 1, 3)
     for wrong in ("chr2", "chr1:0-5", "chr1:6-5", "chr1:1-5001", "chr1:x-y"):
         with pytest.raises(UsageError):
-            Region.parse(wrong, lengths)
+            Stretch.parse(wrong, lengths)
 
 
 def test_the_quantisation_is_as_exact_as_documented() -> None:

@@ -32,12 +32,13 @@ from segnt_tools.models.checkpoints import open_checkpoint, open_trunk
 from segnt_tools.models.nt_encoder import EncoderConfig
 from segnt_tools.models.registry import load_model
 from segnt_tools.models.segment_nt import GEOMETRY
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.training.calibration import Calibrator
 from segnt_tools.training.journal import read_entries
 from segnt_tools.training.losses import best_constant_loss, track_loss
 from segnt_tools.training.optimisers import orthogonalised, rate_factor
 from segnt_tools.training.recipe import OptimiserRecipe, Recipe, bundled_recipes, find_recipe
-from segnt_tools.training.regions import Stretch, split
+from segnt_tools.training.regions import split
 from segnt_tools.training.track_task import rescale_rotary, rotary_factor, stage_card, track_network
 
 SEGNT = [sys.executable, "-c", "from segnt_tools.commands.main import main; main()"]
@@ -535,7 +536,7 @@ def test_splits():
     lengths = {"a": 100, "b": 50, "c": 50}
     assert split([], ["b"], lengths).train == (Stretch("a", 0, 100), Stretch("c", 0, 50))
     tenth = split([], [], lengths)
-    assert sum(s.length for s in tenth.validate) == 20
+    assert sum(s.bases for s in tenth.validate) == 20
     assert tenth.validate == (Stretch("c", 30, 50),)
     assert tenth.train[-1] == Stretch("c", 0, 30)
     assert split(["a:1-60"], ["a:61-100"], lengths).validate == (Stretch("a", 60, 100),)

@@ -11,6 +11,7 @@ from segnt_tools.elements import Strand
 from segnt_tools.gff.genemodel import Gene, Transcript
 from segnt_tools.models.codon_unet import Boundary, Region
 from segnt_tools.sequence.codes import encode, reverse_complement
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.training.class_data import (
     _BOUNDARY_MIRROR,
     _REGION_MIRROR,
@@ -21,7 +22,6 @@ from segnt_tools.training.class_data import (
 )
 from segnt_tools.training.codon_statistics import codon_table
 from segnt_tools.training.recipe import AugmentRecipe
-from segnt_tools.training.regions import Stretch
 from segnt_tools.training.targets import frames_of_cds, has_valid_cds, targets_of_contig
 
 # 5 bases, UTR of 4, ATGG | intron of 20 | CAAAGC ends in stop, UTR 3, 5 bases; the codon GCA is split by the intron.

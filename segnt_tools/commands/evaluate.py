@@ -71,7 +71,7 @@ from segnt_tools.labels.rules import LabelRules, SpliceSide
 from segnt_tools.logs import Progress, logger
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.intervals import length
-from segnt_tools.tracks.export import Region
+from segnt_tools.sequence.stretches import Stretch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,10 +132,10 @@ def run(args: argparse.Namespace) -> int:
     output_folder(args.out)
     with Assembly.open(args.genome) as assembly:
         lengths = dict(assembly.lengths)
-        chosen = [Region.parse(text, lengths) for text in args.region]
+        chosen = [Stretch.parse(text, lengths) for text in args.region]
         if args.regions is not None:
             of_file = read_regions_bed(args.regions).of(lengths).values()
-            chosen += [Region(piece.contig, piece.start, piece.end) for pieces in of_file for piece in pieces]
+            chosen += [region for regions_of_contig in of_file for region in regions_of_contig]
         regions = region_intervals(chosen, lengths)
         bases_of_tracks = sum(map(length, regions.values())) if options.tracks else 0
         with Progress("evaluate", bases_of_tracks) if bases_of_tracks else nullcontext() as progress:

@@ -21,7 +21,8 @@ from segnt_tools.files import output_folder, require_free_space
 from segnt_tools.logs import Progress, logger
 from segnt_tools.models.card import AUTO_MODEL, DEFAULT_MODEL, Card
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.sequence.shards import Piece, Shard, planned_pieces, read_regions, read_shards
+from segnt_tools.sequence.shards import Shard, planned_pieces, read_regions, read_shards
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.sequence.windows import WindowGeometry
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-Planned = Mapping[str, tuple[Piece, ...]]
+Planned = Mapping[str, tuple[Stretch, ...]]
 
 
 def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> tuple[Shard, Planned]:
@@ -111,7 +112,7 @@ def _chosen_shard(source: Path, number: int | None, assembly: Assembly) -> tuple
     if not source.is_dir():
         if number is not None:
             raise UsageError("--shard needs a preprocess folder", file=source, hint="Run segnt preprocess first")
-        return Shard(0, 0, tuple(Piece(contig.name, 0, contig.length) for contig in assembly.contigs)), {}
+        return Shard(0, 0, tuple(Stretch(contig.name, 0, contig.length) for contig in assembly.contigs)), {}
     shards = read_shards(source)
     planned = read_regions(source)
     if number is None:

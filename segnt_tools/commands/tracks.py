@@ -22,8 +22,8 @@ from segnt_tools.elements import Track
 from segnt_tools.errors import UsageError
 from segnt_tools.files import output_folder
 from segnt_tools.logs import Progress, logger
-from segnt_tools.sequence.shards import Piece
-from segnt_tools.tracks.export import WRITERS, Region, safe_name, track_file_name, write_npz
+from segnt_tools.sequence.stretches import Stretch
+from segnt_tools.tracks.export import WRITERS, safe_name, track_file_name, write_npz
 from segnt_tools.tracks.file import TracksReader, tracks_writer
 
 
@@ -84,7 +84,7 @@ def run_export(reader: TracksReader, args: argparse.Namespace) -> dict[str, Any]
     """Write the files of a format."""
     output_folder(args.out)
     lengths = {contig.name: contig.length for contig in reader.contigs}
-    regions = [Region.parse(text, lengths) for text in args.region] if args.region else None
+    regions = [Stretch.parse(text, lengths) for text in args.region] if args.region else None
     tracks = tracks_of_elements(reader.tracks, args.element, reader.paths[0])
     if args.format == "npz":
         files = export_npz(reader, regions, tracks, args.out)
@@ -118,7 +118,7 @@ def export_tracks(
     tracks: Sequence[int],
     folder: Path,
     decimals: int = 2,
-    regions: Sequence[Region] | None = None,
+    regions: Sequence[Stretch] | None = None,
     threads: int = 1,
 ) -> list[Path]:
     """One bigWig or bedGraph file a track."""
@@ -135,10 +135,10 @@ def export_tracks(
 
 
 def export_npz(
-    reader: TracksReader, regions: Sequence[Region] | None, tracks: Sequence[int], folder: Path
+    reader: TracksReader, regions: Sequence[Stretch] | None, tracks: Sequence[int], folder: Path
 ) -> list[Path]:
     """One npz file a region if some are given; else one a contig, or a stretch of one that the files hold."""
-    chosen = regions or [Region(c.name, start, end) for c in reader.contigs for start, end in reader.covered(c.name)]
+    chosen = regions or [Stretch(c.name, start, end) for c in reader.contigs for start, end in reader.covered(c.name)]
     lengths = {contig.name: contig.length for contig in reader.contigs}
     paths = []
     for region in chosen:
@@ -157,7 +157,7 @@ def run_cat(reader: TracksReader, args: argparse.Namespace) -> dict[str, Any]:
     output_folder(args.out.parent)
     if args.out.resolve() in {path.resolve() for path in reader.paths}:
         raise UsageError("the output is one of the inputs", file=args.out, hint="Give another --out")
-    pieces = [Piece(c.name, start, end) for c in reader.contigs for start, end in reader.covered(c.name)]
+    pieces = [Stretch(c.name, start, end) for c in reader.contigs for start, end in reader.covered(c.name)]
     header = dataclasses.replace(reader.header, shard=0)
     planned = {contig.name: reader.planned(contig.name) for contig in reader.contigs}
     with (

@@ -39,8 +39,8 @@ from segnt_tools.gff.genemodel import Gene
 from segnt_tools.logs import logger
 
 if TYPE_CHECKING:
+    from segnt_tools.sequence.stretches import Stretch
     from segnt_tools.training.recipe import Recipe
-    from segnt_tools.training.regions import Stretch
     from segnt_tools.training.run import RunOptions
 
 

@@ -12,7 +12,7 @@ from segnt_tools.elements import Strand
 from segnt_tools.errors import AnnotationFileError
 from segnt_tools.gff.lines import open_text
 from segnt_tools.sequence.regions import Regions
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 
 _STRANDS = {"+": Strand.PLUS, "-": Strand.MINUS, ".": Strand.NONE, "*": Strand.NONE, "": Strand.NONE}
 _HEADER_WORDS = frozenset(("chrom", "#chrom", "chr", "seqname", "seqid", "contig"))
@@ -99,7 +99,9 @@ def read_regions_bed(path: Path) -> Regions:
         AnnotationFileError: it is no BED file.
     """
     rows = list(read_bed(path, stranded_columns=False))
-    return Regions(path, tuple(Piece(row.contig, row.start, row.end) for row in rows), tuple(row.line for row in rows))
+    return Regions(
+        path, tuple(Stretch(row.contig, row.start, row.end) for row in rows), tuple(row.line for row in rows)
+    )
 
 
 def _lines(handle: Iterator[str], path: Path) -> Iterator[str]:

@@ -19,7 +19,7 @@ from segnt_tools.labels.labelset import STRANDLESS, LabelSet, LabelSources, Trac
 from segnt_tools.labels.regulatory import POOLS, BedSource, Places
 from segnt_tools.labels.rules import LabelRules
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.file import Encoding, TracksHeader, tracks_writer
 
 _BLOCK = 1 << 20
@@ -244,7 +244,7 @@ def write_labels(
     header = TracksHeader(
         labels.tracks, Encoding.LABEL, assembly.fingerprint, "labels", digest, {}, settings, __version__, 0
     )
-    pieces = [Piece(contig.name, 0, contig.length) for contig in assembly.contigs]
+    pieces = [Stretch(contig.name, 0, contig.length) for contig in assembly.contigs]
     with tracks_writer(path, header, assembly.contigs, pieces, threads) as writer:
         for contig in assembly.contigs:
             on_contig = [labels.track(contig.name, track) for track in labels.tracks]

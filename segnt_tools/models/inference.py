@@ -16,7 +16,7 @@ from segnt_tools.models.registry import LoadedModel
 from segnt_tools.quantisation import LOGIT_LIMIT, STEP
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import Codes, N
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.sequence.windows import Window, windows_of_contig, windows_of_segments
 
 # Windows are collected, sorted by length for batching and given back in order, this many bases at a time.
@@ -88,7 +88,7 @@ class Predictor:
         place = {track.name: i for i, track in enumerate(tracks)}
         return [place[track.mirrored.name] for track in tracks]
 
-    def predict(self, assembly: Assembly, pieces: Sequence[Piece]) -> Generator[Values]:
+    def predict(self, assembly: Assembly, pieces: Sequence[Stretch]) -> Generator[Values]:
         """Values of all pieces one after the other, each of shape (tracks, bases), in stretches of some windows.
 
         The windows depend on the contig and the model alone, so that a piece's values do not depend on its neighbours.
@@ -103,7 +103,7 @@ class Predictor:
     def _round_bases(self) -> int:
         return max(_ROUND_BASES, _ROUND_BATCHES * (self.batch_size or 1) * self.geometry.length)
 
-    def _tasks(self, assembly: Assembly, pieces: Sequence[Piece]) -> Iterator[_Task]:
+    def _tasks(self, assembly: Assembly, pieces: Sequence[Stretch]) -> Iterator[_Task]:
         for run in _ascending_runs(pieces):
             contig, position = run[0].contig, 0
             for window in self._windows(assembly, contig):
@@ -231,9 +231,9 @@ def _quantise(logits: torch.Tensor) -> torch.Tensor:
     return scaled.masked_fill_(~(logits > -torch.inf), 0).to(torch.uint8)  # not above is NaN, too
 
 
-def _ascending_runs(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+def _ascending_runs(pieces: Iterable[Stretch]) -> Iterator[list[Stretch]]:
     """Pieces one after the other on one contig, together: they share windows."""
-    run: list[Piece] = []
+    run: list[Stretch] = []
     for piece in pieces:
         if run and (piece.contig != run[-1].contig or piece.start < run[-1].end):
             yield run
@@ -243,7 +243,7 @@ def _ascending_runs(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         yield run
 
 
-def _wanted_of_window(window: Window, run: Sequence[Piece], position: int) -> tuple[tuple[slice, ...], int]:
+def _wanted_of_window(window: Window, run: Sequence[Stretch], position: int) -> tuple[tuple[slice, ...], int]:
     """What ascending pieces, from a position on, want of a window, inside it; and the first piece that wants more."""
     kept: list[slice] = []
     while position < len(run) and run[position].start < window.keep_to:

@@ -16,7 +16,7 @@ from segnt_tools.gff.features import Attributes, escape_seqid, format_attributes
 from segnt_tools.gff.writing import write_header
 from segnt_tools.peaks.calling import PeakColumns, PeakRule, PeakScan
 from segnt_tools.sequence.assembly import Contig
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 
 # Helper tracks of gene decoding: their intervals mean nothing to a person.
 NOT_CALLED = ("CDS_frame_0", "CDS_frame_1", "CDS_frame_2")
@@ -42,10 +42,10 @@ class TracksSource(Protocol):
     def covered(self, contig: str) -> tuple[tuple[int, int], ...]:
         """Stretches of a contig that are held."""
 
-    def batches(self, contigs: Iterable[str] | None = None) -> Iterator[list[Piece]]:
+    def batches(self, contigs: Iterable[str] | None = None) -> Iterator[list[Stretch]]:
         """What is held of some contigs, in their order, in pieces to be read at once."""
 
-    def codes_or_probability_of(self, pieces: Sequence[Piece], tracks: Sequence[int]) -> NDArray[Any]:
+    def codes_or_probability_of(self, pieces: Sequence[Stretch], tracks: Sequence[int]) -> NDArray[Any]:
         """8-bit codes or probabilities of several pieces one after the other, shape (tracks, bases)."""
 
 

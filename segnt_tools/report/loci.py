@@ -17,7 +17,7 @@ from segnt_tools.report.folder import GAPS, RunFolder, TrackFile, open_text
 from segnt_tools.report.genes import GeneNumbers
 from segnt_tools.report.intervals import Floats, Integers
 from segnt_tools.report.measures import plural
-from segnt_tools.tracks.export import Region
+from segnt_tools.sequence.stretches import Stretch
 
 BINS = 560
 # Tracks that never reach this are named in one line instead of drawn.
@@ -39,7 +39,7 @@ class Locus:
 
     title: str
     reason: str
-    region: Region
+    region: Stretch
     gene: str | None = None
 
 
@@ -90,7 +90,7 @@ def choose(genes: GeneNumbers | None, elements: ElementNumbers | None, assembly:
     longest = int(np.argmax(np.where(assembly.used, assembly.axis.lengths, -1)))
     end = min(int(assembly.axis.lengths[longest]), 20_000)
     reason = "Nothing was called, so this is the beginning of the longest contig."
-    return [Locus("Beginning", reason, Region(assembly.axis.names[longest], 0, end))]
+    return [Locus("Beginning", reason, Stretch(assembly.axis.names[longest], 0, end))]
 
 
 def _chosen_genes(genes: GeneNumbers, assembly: AssemblyNumbers) -> Iterator[tuple[str, str, int]]:
@@ -155,15 +155,15 @@ def _chosen_calls(elements: ElementNumbers, assembly: AssemblyNumbers) -> list[L
     return loci[:3]
 
 
-def _overlap(one: Region, other: Region) -> bool:
+def _overlap(one: Stretch, other: Stretch) -> bool:
     return one.contig == other.contig and one.start < other.end and other.start < one.end
 
 
-def surroundings(contig: str, start: int, end: int, length: int, least: int = 1000) -> Region:
+def surroundings(contig: str, start: int, end: int, length: int, least: int = 1000) -> Stretch:
     """An interval with a margin of a fifth of it on both sides, inside its contig and not too long to draw."""
     margin = max(least, (end - start) // 5)
     left, right = max(0, start - margin), min(length, end + margin)
-    return Region(contig, left, min(right, left + _MOST_CHOSEN))
+    return Stretch(contig, left, min(right, left + _MOST_CHOSEN))
 
 
 def asked_for(texts: Sequence[str], lengths: dict[str, int]) -> tuple[list[Locus], list[str]]:
@@ -175,7 +175,7 @@ def asked_for(texts: Sequence[str], lengths: dict[str, int]) -> tuple[list[Locus
     loci, absent = [], []
     for text in texts:
         try:
-            region = Region.parse(text, lengths)
+            region = Stretch.parse(text, lengths)
         except UsageError:
             if text in lengths or text.rpartition(":")[0] in lengths:
                 raise
@@ -216,7 +216,7 @@ class LocusReader:
             gaps,
         )
 
-    def _tracks(self, regions: Sequence[Region], bins: int) -> list[list[DrawnTrack]]:
+    def _tracks(self, regions: Sequence[Stretch], bins: int) -> list[list[DrawnTrack]]:
         found: list[list[DrawnTrack]] = [[] for _ in regions]
         for file in self.run.tracks:
             try:
@@ -229,7 +229,7 @@ class LocusReader:
                 self.run.notes.append(f"{file.path.name} cannot be read ({error}).")
         return found
 
-    def _calls(self, region: Region) -> dict[str, tuple[Integers, Integers]]:
+    def _calls(self, region: Stretch) -> dict[str, tuple[Integers, Integers]]:
         if self.elements is None:
             return {}
         shift = int(self.assembly.axis.offsets[self.assembly.axis.index[region.contig]])
@@ -241,7 +241,7 @@ class LocusReader:
                 found[calls.name] = (starts[inside], ends[inside])
         return found
 
-    def _gaps(self, regions: Sequence[Region]) -> list[Integers]:
+    def _gaps(self, regions: Sequence[Stretch]) -> list[Integers]:
         rows: list[list[tuple[int, int]]] = [[] for _ in regions]
         path = self.run.file(GAPS)
         wanted = {region.contig for region in regions}
@@ -258,13 +258,13 @@ class LocusReader:
         return [np.array(row, dtype=np.int64).reshape(-1, 2) for row in rows]
 
 
-def _inside(genes: Sequence[Gene], region: Region) -> Iterator[Gene]:
+def _inside(genes: Sequence[Gene], region: Stretch) -> Iterator[Gene]:
     return (
         gene for gene in genes if gene.contig == region.contig and gene.start < region.end and gene.end > region.start
     )
 
 
-def _read_track(bigwig: pyBigWig.bigWigFile, file: TrackFile, region: Region, bins: int) -> DrawnTrack:
+def _read_track(bigwig: pyBigWig.bigWigFile, file: TrackFile, region: Stretch, bins: int) -> DrawnTrack:
     """Highest value in each of the bins, reading a stretch at a time so that whole chromosomes fit into memory."""
     bins = min(bins, region.end - region.start)
     edges = np.linspace(region.start, region.end, bins + 1).astype(np.int64)

@@ -22,12 +22,12 @@ from segnt_tools.sequence.regions import Regions
 from segnt_tools.sequence.shards import (
     REGIONS_FILE,
     SHARDS_FILE,
-    Piece,
     Shard,
     plan_shards,
     regions_table,
     shards_table,
 )
+from segnt_tools.sequence.stretches import Stretch
 
 GAPS_FILE = "gaps.bed"
 SOFTMASK_FILE = "softmasked.bed"
@@ -166,7 +166,7 @@ def _reason_to_skip(summary: ContigSummary, min_length: int, include: Sequence[s
     return ""
 
 
-def _skip_without_region(contigs: list[ContigSummary], regions: Mapping[str, tuple[Piece, ...]]) -> None:
+def _skip_without_region(contigs: list[ContigSummary], regions: Mapping[str, tuple[Stretch, ...]]) -> None:
     for summary in contigs:
         if not summary.skipped and summary.name not in regions:
             summary.skipped = "outside the regions"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segnt_tools.errors import AnnotationFileError
-from segnt_tools.sequence.shards import Piece, joined
+from segnt_tools.sequence.stretches import Stretch, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +21,10 @@ class Regions:
     """
 
     path: Path
-    rows: tuple[Piece, ...]
+    rows: tuple[Stretch, ...]
     lines: tuple[int, ...]
 
-    def of(self, lengths: Mapping[str, int]) -> dict[str, tuple[Piece, ...]]:
+    def of(self, lengths: Mapping[str, int]) -> dict[str, tuple[Stretch, ...]]:
         """The regions of each contig that has any: ascending, joined where they overlap or touch.
 
         Args:
@@ -33,7 +33,7 @@ class Regions:
         Raises:
             AnnotationFileError: a row names no contig of the assembly, or leaves it.
         """
-        by_contig: dict[str, list[Piece]] = {}
+        by_contig: dict[str, list[Stretch]] = {}
         for row, line in zip(self.rows, self.lines, strict=True):
             length = lengths.get(row.contig)
             if length is None:

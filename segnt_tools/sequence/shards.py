@@ -10,26 +10,13 @@ from pathlib import Path
 
 from segnt_tools.errors import AssemblyError, UsageError
 from segnt_tools.sequence.assembly import Described
+from segnt_tools.sequence.stretches import Stretch, joined
 
 SHARDS_FILE = "shards.tsv"
 REGIONS_FILE = "regions.bed"
 # Contigs of at most this part of a shard count as short.
 _SMALL_SHARE = 1 / 16
 _COLUMNS = ("shard", "group", "contig", "start", "end")
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A contig or a stretch of one, 0-based half-open."""
-
-    contig: str
-    start: int
-    end: int
-
-    @property
-    def bases(self) -> int:
-        """Length."""
-        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +31,7 @@ class Shard:
 
     number: int
     group: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Stretch, ...]
 
     @property
     def bases(self) -> int:
@@ -52,32 +39,21 @@ class Shard:
         return sum(piece.bases for piece in self.pieces)
 
 
-def joined(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
-    """Pieces of one contig in ascending order, joined where they overlap or touch."""
-    result: list[Piece] = []
-    for piece in sorted(pieces, key=lambda piece: (piece.start, piece.end)):
-        if result and piece.start <= result[-1].end:
-            result[-1] = Piece(piece.contig, result[-1].start, max(result[-1].end, piece.end))
-        else:
-            result.append(piece)
-    return tuple(result)
-
-
-def planned_pieces(shards: Iterable[Shard]) -> dict[str, tuple[Piece, ...]]:
+def planned_pieces(shards: Iterable[Shard]) -> dict[str, tuple[Stretch, ...]]:
     """What all shards together hold of each contig: all of it, or the regions that the user asked for."""
-    by_contig: dict[str, list[Piece]] = {}
+    by_contig: dict[str, list[Stretch]] = {}
     for shard in shards:
         for piece in shard.pieces:
             by_contig.setdefault(piece.contig, []).append(piece)
     return {contig: joined(pieces) for contig, pieces in by_contig.items()}
 
 
-def regions_table(regions: Mapping[str, tuple[Piece, ...]]) -> str:
+def regions_table(regions: Mapping[str, tuple[Stretch, ...]]) -> str:
     """The regions that alone are to be annotated, as BED; of a contig ascending and apart."""
     return "".join(f"{p.contig}\t{p.start}\t{p.end}\n" for pieces in regions.values() for p in pieces)
 
 
-def read_regions(folder: Path) -> dict[str, tuple[Piece, ...]]:
+def read_regions(folder: Path) -> dict[str, tuple[Stretch, ...]]:
     """The regions a preprocess folder was made for, by contig; empty where whole contigs are to be annotated.
 
     They stand in a file of their own, because a folder may be handed on with a shard table cut down to one shard.
@@ -85,15 +61,15 @@ def read_regions(folder: Path) -> dict[str, tuple[Piece, ...]]:
     path = folder / REGIONS_FILE
     if not path.exists():
         return {}
-    by_contig: dict[str, list[Piece]] = {}
+    by_contig: dict[str, list[Stretch]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         contig, start, end = line.split("\t")
-        by_contig.setdefault(contig, []).append(Piece(contig, int(start), int(end)))
+        by_contig.setdefault(contig, []).append(Stretch(contig, int(start), int(end)))
     return {contig: tuple(pieces) for contig, pieces in by_contig.items()}
 
 
 def plan_shards(
-    contigs: Sequence[Described], count: int, regions: Mapping[str, tuple[Piece, ...]] | None = None
+    contigs: Sequence[Described], count: int, regions: Mapping[str, tuple[Stretch, ...]] | None = None
 ) -> tuple[Shard, ...]:
     """Cut an assembly into `count` shards of nearly equal size.
 
@@ -109,9 +85,9 @@ def plan_shards(
     """
     if count < 1:
         raise UsageError(f"{count} shards make no sense", hint="Give at least 1")
-    wanted: list[tuple[Piece, ...]]
+    wanted: list[tuple[Stretch, ...]]
     if regions is None:
-        wanted = [(Piece(contig.name, 0, contig.length),) for contig in contigs]
+        wanted = [(Stretch(contig.name, 0, contig.length),) for contig in contigs]
     else:
         wanted = [regions[contig.name] for contig in contigs if contig.name in regions]
     if not wanted:
@@ -133,7 +109,7 @@ def plan_shards(
     return tuple(shards)
 
 
-def _bases(pieces: Sequence[Piece]) -> int:
+def _bases(pieces: Sequence[Stretch]) -> int:
     if len(pieces) == 1:  # mostly
         return pieces[0].end - pieces[0].start
     return sum(piece.end - piece.start for piece in pieces)
@@ -151,14 +127,14 @@ def _share_out(sizes: list[int], count: int) -> list[int]:
     return parts
 
 
-def _cut(pieces: Sequence[Piece], parts: int) -> list[tuple[Piece, ...]]:
+def _cut(pieces: Sequence[Stretch], parts: int) -> list[tuple[Stretch, ...]]:
     """The pieces of a contig in parts of equal size."""
     total = _bases(pieces)
     borders = [total * i // parts for i in range(parts + 1)]
     return [tuple(_between(pieces, low, high)) for low, high in pairwise(borders)]
 
 
-def _between(pieces: Sequence[Piece], low: int, high: int) -> Iterator[Piece]:
+def _between(pieces: Sequence[Stretch], low: int, high: int) -> Iterator[Stretch]:
     """What lies between two bases, counted along the pieces as if they followed one another."""
     passed = 0
     for piece in pieces:
@@ -166,10 +142,10 @@ def _between(pieces: Sequence[Piece], low: int, high: int) -> Iterator[Piece]:
         passed += piece.bases
         start, end = max(piece.start, low + shift), min(piece.end, high + shift)
         if start < end:
-            yield Piece(piece.contig, start, end)
+            yield Stretch(piece.contig, start, end)
 
 
-def _pack(contigs: Sequence[tuple[Piece, ...]], bins: int) -> list[tuple[Piece, ...]]:
+def _pack(contigs: Sequence[tuple[Stretch, ...]], bins: int) -> list[tuple[Stretch, ...]]:
     """Whole contigs (or all their regions) into bins of nearly equal size.
 
     The longer ones go, the longest first, into the emptiest bin; the short ones fill the bins up in their order, so
@@ -230,7 +206,7 @@ def read_shards(folder: Path) -> tuple[Shard, ...]:
         AssemblyError: the table is missing or damaged.
     """
     table = folder / SHARDS_FILE
-    pieces: dict[int, list[Piece]] = {}
+    pieces: dict[int, list[Stretch]] = {}
     groups: dict[int, int] = {}
     try:
         lines = table.read_text(encoding="utf-8").splitlines()
@@ -238,7 +214,7 @@ def read_shards(folder: Path) -> tuple[Shard, ...]:
             raise ValueError("unexpected header")
         for line in lines[1:]:
             number, group, contig, start, end = line.split("\t")
-            pieces.setdefault(int(number), []).append(Piece(contig, int(start), int(end)))
+            pieces.setdefault(int(number), []).append(Stretch(contig, int(start), int(end)))
             groups[int(number)] = int(group)
     except (OSError, ValueError, IndexError) as error:
         raise AssemblyError(

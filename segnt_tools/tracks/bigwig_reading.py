@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from segnt_tools.elements import Track
 from segnt_tools.errors import TracksError
 from segnt_tools.sequence.assembly import Contig
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.file import BATCH_BASES, in_batches
 
 BIGWIG_SUFFIXES = (".bw", ".bigwig")
@@ -123,12 +123,12 @@ class BigWigReader:
         """The whole contig: where a file has no value the probability is 0."""
         return ((0, self._files[0].lengths[contig]),)
 
-    def batches(self, contigs: Iterable[str] | None = None, bases: int = BATCH_BASES) -> Iterator[list[Piece]]:
+    def batches(self, contigs: Iterable[str] | None = None, bases: int = BATCH_BASES) -> Iterator[list[Stretch]]:
         """All contigs in pieces to be read at once, as TracksReader.batches."""
         lengths = self._files[0].lengths
-        return in_batches((Piece(contig, 0, lengths[contig]) for contig in contigs or lengths), bases)
+        return in_batches((Stretch(contig, 0, lengths[contig]) for contig in contigs or lengths), bases)
 
-    def codes_or_probability_of(self, pieces: Sequence[Piece], tracks: Sequence[int]) -> FloatArray:
+    def codes_or_probability_of(self, pieces: Sequence[Stretch], tracks: Sequence[int]) -> FloatArray:
         """Probabilities of several pieces one after the other, float32 (tracks, bases)."""
         result = np.empty((len(tracks), sum(piece.bases for piece in pieces)), dtype=np.float32)
         for row, track in zip(result, tracks, strict=True):

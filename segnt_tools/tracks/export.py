@@ -12,49 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segnt_tools.elements import Track
-from segnt_tools.errors import UsageError
 from segnt_tools.files import atomic_path
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
 from segnt_tools.sequence.intervals import joined
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.bigwig import BigWigWriter
 from segnt_tools.tracks.file import Encoding, TracksReader
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A stretch of a contig, 0-based half-open."""
-
-    contig: str
-    start: int
-    end: int
-
-    @classmethod
-    def parse(cls, text: str, lengths: dict[str, int]) -> Region:
-        """A region written as in samtools: `chr`, `chr:from-to` (1-based, both ends included, commas allowed).
-
-        Raises:
-            UsageError: unknown contig or coordinates outside it.
-        """
-        if text in lengths:
-            return cls(text, 0, lengths[text])
-        contig, _, span = text.rpartition(":")
-        if contig not in lengths:
-            raise UsageError(f"region {text}: no such contig")
-        first, dash, last = span.replace(",", "").partition("-")
-        try:
-            start = int(first) - 1
-            end = int(last) if dash else lengths[contig]
-        except ValueError as error:
-            raise UsageError(f"region {text}: write CONTIG:FROM-TO") from error
-        if dash and end <= start:
-            raise UsageError(f"region {text}: the end lies before the start")
-        if not 0 <= start < end <= lengths[contig]:
-            raise UsageError(f"region {text} leaves {contig} of {lengths[contig]} bases")
-        return cls(contig, start, end)
-
-    def __str__(self) -> str:
-        return f"{self.contig}:{self.start + 1}-{self.end}"
 
 
 def safe_name(name: str) -> str:
@@ -68,7 +31,7 @@ def track_file_name(track: Track) -> str:
     return safe_name(track.element) + strand
 
 
-def batches(reader: TracksReader, regions: Sequence[Region] | None = None) -> Iterator[list[Piece]]:
+def batches(reader: TracksReader, regions: Sequence[Stretch] | None = None) -> Iterator[list[Stretch]]:
     """What the files hold (of these regions), in batches of about a megabase, in the order of the files."""
     if regions is None:
         yield from reader.batches()
@@ -79,7 +42,7 @@ def batches(reader: TracksReader, regions: Sequence[Region] | None = None) -> It
     disjoint = {contig: joined(spans) for contig, spans in wanted.items()}  # an entry must not come twice
     for batch in reader.batches([contig.name for contig in reader.contigs if contig.name in disjoint]):
         pieces = [
-            Piece(held.contig, max(held.start, start), min(held.end, end))
+            Stretch(held.contig, max(held.start, start), min(held.end, end))
             for held in batch
             for start, end in disjoint[held.contig]
             if held.start < end and start < held.end
@@ -105,7 +68,7 @@ class Entries:
     value: NDArray[np.floating[Any]]
 
 
-def _entries(reader: TracksReader, pieces: Sequence[Piece], track: int, decimals: int) -> Entries:
+def _entries(reader: TracksReader, pieces: Sequence[Stretch], track: int, decimals: int) -> Entries:
     """Stretches of equal rounded probability; bases that are N or masked are left out."""
     if reader.header.encoding is Encoding.LOGIT8:
         heights, class_of_code = np.unique(_height_of_code(decimals), return_inverse=True)
@@ -125,7 +88,7 @@ def _known(entries: Entries, heights: NDArray[Any]) -> Entries:
     return Entries(entries.piece[kept], entries.start[kept], entries.end[kept], heights[kept])
 
 
-def _runs_of_equal_value(values: NDArray[Any], pieces: Sequence[Piece]) -> Entries:
+def _runs_of_equal_value(values: NDArray[Any], pieces: Sequence[Stretch]) -> Entries:
     """Run-length coding of the values of several pieces one after the other."""
     ends_of_pieces = np.cumsum([piece.bases for piece in pieces])
     changed = values[1:] != values[:-1]
@@ -144,7 +107,7 @@ def _height_of_code(decimals: int) -> NDArray[np.float32]:
 
 
 def write_bigwig(
-    reader: TracksReader, track: int, path: Path, decimals: int = 2, regions: Sequence[Region] | None = None
+    reader: TracksReader, track: int, path: Path, decimals: int = 2, regions: Sequence[Stretch] | None = None
 ) -> None:
     """Write one track as bigWig; N are missing values.
 
@@ -169,7 +132,7 @@ def write_bigwig(
 
 
 def write_bedgraph(
-    reader: TracksReader, track: int, path: Path, decimals: int = 2, regions: Sequence[Region] | None = None
+    reader: TracksReader, track: int, path: Path, decimals: int = 2, regions: Sequence[Stretch] | None = None
 ) -> None:
     """Write one track as gzipped bedGraph; N are left out."""
     with (
@@ -186,7 +149,7 @@ def write_bedgraph(
             handle.write("".join(lines).encode())
 
 
-def write_npz(reader: TracksReader, regions: Sequence[Region], tracks: Sequence[int], path: Path) -> None:
+def write_npz(reader: TracksReader, regions: Sequence[Stretch], tracks: Sequence[int], path: Path) -> None:
     """Write the probabilities of one region: float32 `probability` (bases, tracks) and the names in `tracks`.
 
     `model`, `licence` and `citation` are texts: whose values they are, and on which terms.

@@ -40,7 +40,7 @@ from segnt_tools.files import atomic_path
 from segnt_tools.logs import logger
 from segnt_tools.quantisation import LOGIT_OF_CODE, PROBABILITY_OF_CODE, quantise
 from segnt_tools.sequence.assembly import Contig
-from segnt_tools.sequence.shards import Piece, joined
+from segnt_tools.sequence.stretches import Stretch, joined
 from segnt_tools.tracks.deflate import packed
 
 FORMAT = "segnt-tracks"
@@ -159,9 +159,9 @@ class TracksWriter:
         path: Path,
         header: TracksHeader,
         contigs: Sequence[Contig],
-        pieces: Sequence[Piece],
+        pieces: Sequence[Stretch],
         threads: int = 1,
-        planned: Mapping[str, Sequence[Piece]] | None = None,
+        planned: Mapping[str, Sequence[Stretch]] | None = None,
     ) -> None:
         self._path = path
         self._header = header
@@ -193,7 +193,7 @@ class TracksWriter:
         self._write_index(contigs, pieces, planned or {})
 
     def _write_index(
-        self, contigs: Sequence[Contig], pieces: Sequence[Piece], planned: Mapping[str, Sequence[Piece]]
+        self, contigs: Sequence[Contig], pieces: Sequence[Stretch], planned: Mapping[str, Sequence[Stretch]]
     ) -> None:
         used = {piece.contig for piece in pieces}
         contigs = [contig for contig in contigs if contig.name in used]
@@ -281,9 +281,9 @@ def tracks_writer(
     path: Path,
     header: TracksHeader,
     contigs: Sequence[Contig],
-    pieces: Sequence[Piece],
+    pieces: Sequence[Stretch],
     threads: int = 1,
-    planned: Mapping[str, Sequence[Piece]] | None = None,
+    planned: Mapping[str, Sequence[Stretch]] | None = None,
 ) -> Iterator[TracksWriter]:
     """A writer whose file appears under its name only when it is complete.
 
@@ -328,14 +328,14 @@ def _joined(spans: Sequence[_Span]) -> list[_Span]:
     return joined
 
 
-def in_batches(stretches: Iterable[Piece], bases: int) -> Iterator[list[Piece]]:
+def in_batches(stretches: Iterable[Stretch], bases: int) -> Iterator[list[Stretch]]:
     """Stretches of contigs in pieces that are read at once: long ones bit by bit, short ones together.
 
     Args:
         stretches: in the order wanted.
         bases: of a batch, at most; pieces of a long stretch begin at multiples of it from the stretch's start.
     """
-    batch: list[Piece] = []
+    batch: list[Stretch] = []
     free = bases
     for stretch in stretches:
         if stretch.bases > free and batch:
@@ -343,7 +343,7 @@ def in_batches(stretches: Iterable[Piece], bases: int) -> Iterator[list[Piece]]:
             batch, free = [], bases
         if stretch.bases > bases:
             for position in range(stretch.start, stretch.end, bases):
-                yield [Piece(stretch.contig, position, min(position + bases, stretch.end))]
+                yield [Stretch(stretch.contig, position, min(position + bases, stretch.end))]
         else:
             batch.append(stretch)
             free -= stretch.bases
@@ -368,7 +368,7 @@ class TracksReader:
         self._files: list[h5py.File] = []
         self._contigs: dict[str, Contig] = {}
         self._pieces: dict[str, list[_StoredPiece]] = {}
-        self._planned: dict[str, tuple[Piece, ...]] = {}
+        self._planned: dict[str, tuple[Stretch, ...]] = {}
         self._covered: dict[str, tuple[tuple[int, int], ...]] = {}
         self._chunk_bases: list[int] = []
         self._remembered: dict[tuple[int, int, int], NDArray[Any]] = {}
@@ -434,14 +434,14 @@ class TracksReader:
             if len(stored) == 1:  # mostly
                 known = ((stored[0].start, stored[0].end),)
             else:
-                pieces = joined(Piece(contig, piece.start, piece.end) for piece in stored)
+                pieces = joined(Stretch(contig, piece.start, piece.end) for piece in stored)
                 known = tuple((piece.start, piece.end) for piece in pieces)
             self._covered[contig] = known
         return known
 
-    def planned(self, contig: str) -> tuple[Piece, ...]:
+    def planned(self, contig: str) -> tuple[Stretch, ...]:
         """What these files and others hold of a contig together: all of it, or the regions that were asked for."""
-        return self._planned.get(contig) or (Piece(contig, 0, self._contigs[contig].length),)
+        return self._planned.get(contig) or (Stretch(contig, 0, self._contigs[contig].length),)
 
     def require_whole_contigs(self) -> None:
         """Calling needs whole contigs, or all of the regions that were to be predicted, so that no border shows.
@@ -477,9 +477,9 @@ class TracksReader:
         Raises:
             TracksError: bases are missing, or the file is damaged.
         """
-        return self.values_of([Piece(contig, start, end)], tracks)
+        return self.values_of([Stretch(contig, start, end)], tracks)
 
-    def batches(self, contigs: Iterable[str] | None = None, bases: int = BATCH_BASES) -> Iterator[list[Piece]]:
+    def batches(self, contigs: Iterable[str] | None = None, bases: int = BATCH_BASES) -> Iterator[list[Stretch]]:
         """What the files hold, in pieces for values_of: stretches of a long contig one by one, short contigs together.
 
         Thousands of short contigs that are read at once cost no more than one long one.
@@ -489,10 +489,10 @@ class TracksReader:
             bases: of a batch, at most.
         """
         wanted = self._contigs if contigs is None else contigs
-        stretches = (Piece(contig, start, end) for contig in wanted for start, end in self.covered(contig))
+        stretches = (Stretch(contig, start, end) for contig in wanted for start, end in self.covered(contig))
         return in_batches(stretches, bases)
 
-    def values_of(self, pieces: Sequence[Piece], tracks: Sequence[int] | None = None) -> NDArray[Any]:
+    def values_of(self, pieces: Sequence[Stretch], tracks: Sequence[int] | None = None) -> NDArray[Any]:
         """Stored values of several pieces one after the other, shape (tracks, bases), in the file's own type.
 
         Raises:
@@ -519,7 +519,7 @@ class TracksReader:
             result[i, places] = scratch
         return result
 
-    def _spans(self, pieces: Sequence[Piece]) -> list[_Span]:
+    def _spans(self, pieces: Sequence[Stretch]) -> list[_Span]:
         """Where the bases of these pieces lie, joined where the files hold them in the same order.
 
         Raises:
@@ -588,9 +588,9 @@ class TracksReader:
 
     def probability(self, contig: str, start: int, end: int, tracks: Sequence[int] | None = None) -> FloatArray:
         """Probabilities of contig[start:end], float32 (tracks, bases); labels are 0, 1 or NaN where masked."""
-        return self.probability_of([Piece(contig, start, end)], tracks)
+        return self.probability_of([Stretch(contig, start, end)], tracks)
 
-    def probability_of(self, pieces: Sequence[Piece], tracks: Sequence[int] | None = None) -> FloatArray:
+    def probability_of(self, pieces: Sequence[Stretch], tracks: Sequence[int] | None = None) -> FloatArray:
         """Probabilities of several pieces one after the other, as `probability` gives them."""
         values = self.values_of(pieces, tracks)
         result: FloatArray
@@ -603,7 +603,7 @@ class TracksReader:
                 result = expit(values.astype(np.float32))
         return result
 
-    def codes_or_probability_of(self, pieces: Sequence[Piece], tracks: Sequence[int]) -> NDArray[Any]:
+    def codes_or_probability_of(self, pieces: Sequence[Stretch], tracks: Sequence[int]) -> NDArray[Any]:
         """Several pieces one after the other: 8-bit codes where the file stores them, else float32 probabilities."""
         is_coded = self.header.encoding is Encoding.LOGIT8
         return self.values_of(pieces, tracks) if is_coded else self.probability_of(pieces, tracks)
@@ -679,9 +679,9 @@ class TracksReader:
 
     def _read_planned(self, file: h5py.File, names: Sequence[str], path: Path) -> None:
         columns = [file[f"planned/{column}"][:].tolist() for column in ("contig", "start", "end")]
-        planned: dict[str, list[Piece]] = {}
+        planned: dict[str, list[Stretch]] = {}
         for contig_number, start, end in zip(*columns, strict=True):
-            planned.setdefault(names[contig_number], []).append(Piece(names[contig_number], start, end))
+            planned.setdefault(names[contig_number], []).append(Stretch(names[contig_number], start, end))
         for contig, regions in planned.items():
             if self._planned.setdefault(contig, tuple(regions)) != tuple(regions):
                 raise TracksError(

@@ -29,9 +29,8 @@ from segnt_tools.logs import logger
 from segnt_tools.models.inference import Predictor
 from segnt_tools.models.registry import LoadedModel
 from segnt_tools.sequence.assembly import Assembly
-from segnt_tools.sequence.shards import Piece
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.training.recipe import CalibrationRecipe
-from segnt_tools.training.regions import Stretch
 
 Score = Callable[[Sequence[Gene]], float]
 
@@ -108,7 +107,7 @@ def predict_stretches(
     predictor = Predictor(loaded)
     tracks = tuple(loaded.card.tracks[i] for i in loaded.card.trained_tracks)
     for stretch in stretches:
-        values = predictor.predict(assembly, [Piece(stretch.contig, stretch.start, stretch.end)])
+        values = predictor.predict(assembly, [Stretch(stretch.contig, stretch.start, stretch.end)])
         yield PredictedStretch(stretch, tracks, np.concatenate(list(values), axis=1).astype(np.uint8), assembly)
 
 
@@ -284,9 +283,7 @@ def calibrate(
     before = measured(parameters)
     fitted, _, _ = Calibrator(stretches, score, recipe.rounds, seconds).fit(parameters)
     scores = fit_scores(stretches, fitted, Truth(truth))
-    return Calibration(
-        scores.parameters, before, measured(fitted), scores.losses, sum(place.length for place in places)
-    )
+    return Calibration(scores.parameters, before, measured(fitted), scores.losses, sum(place.bases for place in places))
 
 
 def shortened(stretches: Sequence[Stretch], most_bases: int) -> list[Stretch]:
@@ -297,5 +294,5 @@ def shortened(stretches: Sequence[Stretch], most_bases: int) -> list[Stretch]:
         if left <= 0:
             break
         result.append(Stretch(stretch.contig, stretch.start, min(stretch.end, stretch.start + left)))
-        left -= stretch.length
+        left -= stretch.bases
     return result

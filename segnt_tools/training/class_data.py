@@ -12,8 +12,8 @@ from torch import Tensor
 
 from segnt_tools.models.codon_unet import PIXEL, Boundary, Region
 from segnt_tools.sequence.codes import Codes, N, reverse_complement
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.training.recipe import AugmentRecipe
-from segnt_tools.training.regions import Stretch
 from segnt_tools.training.targets import FULL_WEIGHT, ContigTargets
 
 _PLUS_CDS = (Region.CDS_0_PLUS, Region.CDS_1_PLUS, Region.CDS_2_PLUS)
@@ -164,7 +164,7 @@ class ClassSampler:
         weights = np.array([source.weight for source in sources])
         self._source_share = weights / weights.sum()
         self._stretch_share = [
-            np.array([s.length for s in source.train]) / sum(s.length for s in source.train) for source in sources
+            np.array([s.bases for s in source.train]) / sum(s.bases for s in source.train) for source in sources
         ]
         self._introns = [[_intron_starts(source, stretch) for stretch in source.train] for source in sources]
 
@@ -199,7 +199,7 @@ class ClassSampler:
                 return intron - int(rng.integers(length // 4, 3 * length // 4)), stretch
         stretch = source.train[place]
         # Windows may hang over the ends by a quarter, so that bases near the ends are seen as often as others.
-        slack = min(length // 4, stretch.length // 2)
+        slack = min(length // 4, stretch.bases // 2)
         low, high = stretch.start - slack, max(stretch.end + slack - length, stretch.start - slack)
         return int(rng.integers(low, high + 1)), stretch
 

@@ -17,6 +17,7 @@ from segnt_tools.logs import logger
 from segnt_tools.models.codon_unet import WINDOW_MULTIPLE, CodonUNet
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import N
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.training.class_data import (
     ClassBatch,
     ClassSampler,
@@ -28,7 +29,7 @@ from segnt_tools.training.class_data import (
 from segnt_tools.training.class_objective import ClassObjective, ClassScores
 from segnt_tools.training.codon_statistics import codon_table
 from segnt_tools.training.recipe import DataRecipe, Recipe, StageRecipe
-from segnt_tools.training.regions import Stretch, split
+from segnt_tools.training.regions import split
 from segnt_tools.training.targets import targets_of_contig
 
 # Below this share of genes with untranslated ends an annotation is taken to hold coding sequence only.

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segnt_tools.errors import RecipeError
+from segnt_tools.errors import RecipeError, UsageError
+from segnt_tools.sequence.stretches import Stretch
 
 HELD_OUT_SHARE = 0.1
-_PLACE = re.compile(r"(?P<contig>.+):(?P<start>[\d,]+)-(?P<end>[\d,]+)")
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A stretch of a contig, 0-based half-open."""
-
-    contig: str
-    start: int
-    end: int
-
-    @property
-    def length(self) -> int:
-        """Bases."""
-        return self.end - self.start
-
-    def __str__(self) -> str:
-        return f"{self.contig}:{self.start + 1}-{self.end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +18,6 @@ class Split:
 
     train: tuple[Stretch, ...]
     validate: tuple[Stretch, ...]
-
-
-def parse_region(text: str, lengths: Mapping[str, int], recipe: Path | None = None) -> Stretch:
-    """A region `contig` or `contig:from-to`, 1-based and inclusive.
-
-    Raises:
-        RecipeError: the genome has no such contig or the region leaves it.
-    """
-    if text in lengths:
-        return Stretch(text, 0, lengths[text])
-    match = _PLACE.fullmatch(text)
-    if match is None or match["contig"] not in lengths:
-        raise RecipeError(
-            f"the genome has no contig {match['contig'] if match else text}",
-            file=recipe,
-            hint=f"It has {', '.join(list(lengths)[:5])}{', ...' if len(lengths) > 5 else ''}",
-        )
-    start, end = int(match["start"].replace(",", "")) - 1, int(match["end"].replace(",", ""))
-    if not 0 <= start < end <= lengths[match["contig"]]:
-        raise RecipeError(f"region {text} leaves its contig of {lengths[match['contig']]} bases", file=recipe)
-    return Stretch(match["contig"], start, end)
 
 
 def split(
@@ -72,8 +33,8 @@ def split(
     Raises:
         RecipeError: a region does not exist, or one is in both parts.
     """
-    held = [parse_region(text, lengths, recipe) for text in validate]
-    chosen = [parse_region(text, lengths, recipe) for text in train]
+    held = [_region(text, lengths, recipe) for text in validate]
+    chosen = [_region(text, lengths, recipe) for text in train]
     if not held and not no_validation:
         held = _last_tenth(lengths, chosen)
         chosen = _without(chosen or [Stretch(name, 0, length) for name, length in lengths.items()], held)
@@ -88,16 +49,23 @@ def split(
     return Split(tuple(chosen), tuple(held))
 
 
+def _region(text: str, lengths: Mapping[str, int], recipe: Path | None) -> Stretch:
+    try:
+        return Stretch.parse(text, lengths)
+    except UsageError as error:
+        raise RecipeError(error.message, file=recipe, hint=error.hint) from error
+
+
 def _last_tenth(lengths: Mapping[str, int], chosen: Sequence[Stretch]) -> list[Stretch]:
     """The last stretches that hold a tenth of the bases; the last tenth of the only one where there is one."""
     pool = list(chosen) or [Stretch(name, 0, length) for name, length in lengths.items()]
-    wanted = round(HELD_OUT_SHARE * sum(stretch.length for stretch in pool))
+    wanted = round(HELD_OUT_SHARE * sum(stretch.bases for stretch in pool))
     held: list[Stretch] = []
     for stretch in reversed(pool):
-        missing = wanted - sum(h.length for h in held)
+        missing = wanted - sum(h.bases for h in held)
         if missing <= 0:
             break
-        if stretch.length <= 1.5 * missing:
+        if stretch.bases <= 1.5 * missing:
             held.append(stretch)
         else:
             held.append(Stretch(stretch.contig, stretch.end - missing, stretch.end))
@@ -115,5 +83,5 @@ def _without(stretches: Sequence[Stretch], held: Sequence[Stretch]) -> list[Stre
                 continue
             pieces.append(Stretch(stretch.contig, stretch.start, max(stretch.start, other.start)))
             pieces.append(Stretch(stretch.contig, min(stretch.end, other.end), stretch.end))
-        rest = [piece for piece in pieces if piece.length]
+        rest = [piece for piece in pieces if piece.bases]
     return rest

@@ -140,7 +140,7 @@ def calibrate_checkpoint(recipe: Recipe, options: RunOptions, judge: Judge) -> C
             assembly = stack.enter_context(Assembly.open(options.data / data.genome))
             parts = split(data.train, data.validate, assembly.lengths, no_validation=data.no_validation)
             chosen = shortened(parts.validate, left)
-            left -= sum(stretch.length for stretch in chosen)
+            left -= sum(stretch.bases for stretch in chosen)
             stretches += predict_stretches(loaded, assembly, chosen)
             contigs = {stretch.contig for stretch in chosen}
             genes = read_genes(options.data / data.annotation, assembly.lengths)

@@ -20,10 +20,11 @@ from segnt_tools.labels.labelset import LabelSet, TrackLabels, paint_labels
 from segnt_tools.labels.rules import LabelRules
 from segnt_tools.sequence.assembly import Assembly
 from segnt_tools.sequence.codes import Codes, N, reverse_complement
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.sequence.windows import WindowGeometry
 from segnt_tools.tracks.file import MASKED, TracksReader
 from segnt_tools.training.recipe import AugmentRecipe, DataRecipe
-from segnt_tools.training.regions import Stretch, split
+from segnt_tools.training.regions import split
 
 _MOST_DRAWS = 50
 
@@ -213,7 +214,7 @@ class TrackSampler:
         weights = np.array([source.weight for source in sources])
         self._source_share = weights / weights.sum()
         self._stretch_share = [
-            np.array([s.length for s in source.train]) / sum(s.length for s in source.train) for source in sources
+            np.array([s.bases for s in source.train]) / sum(s.bases for s in source.train) for source in sources
         ]
 
     def batch(self, numbers: Sequence[int], length: int) -> TrackBatch:
@@ -282,7 +283,7 @@ def validation_batches(
         for source in sources
         for stretch in source.validate
         for start in range(stretch.start - stretch.start % geometry.start_multiple, stretch.end, length)
-        if start + length <= stretch.end or stretch.length < length
+        if start + length <= stretch.end or stretch.bases < length
     ]
     wanted = max(1, most_bases // length)
     if len(windows) > wanted:
