@@ -303,7 +303,7 @@ def test_regions_restrict_both_sides(case):
         (["missing.h5"], "no such file"),
         (["{labels}", "--names", "a,b"], "--names"),
         (["{genome}"], "not told by its name"),
-        (["{tracks}", "--region", "chrZ"], "no such contig"),
+        (["{tracks}", "--region", "chrZ"], "no contig chrZ"),
         (["{tracks}", "--regions", "{past_end}"], "the start is 'x'"),
         (
             ["{tracks}", "--elements", "intro"],

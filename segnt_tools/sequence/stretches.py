@@ -28,7 +28,7 @@ class Stretch:
         contig, _, span = text.rpartition(":")
         if contig not in lengths:
             known = f"{', '.join(list(lengths)[:5])}{', ...' if len(lengths) > 5 else ''}"
-            raise UsageError(f"region {text}: no such contig", hint=f"There are: {known}")
+            raise UsageError(f"region {text}: there is no contig {contig or text}", hint=f"Contigs: {known}")
         first, dash, last = span.replace(",", "").partition("-")
         try:
             start = int(first) - 1
