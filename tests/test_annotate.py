@@ -294,12 +294,17 @@ def test_a_finished_run_is_not_repeated_and_not_mixed(
     assert contents(out) == contents(finished)
 
 
-def test_a_result_that_is_gone_is_made_again(
-    demo_sequence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def kept(demo_sequence: str, tmp_path: Path) -> tuple[list[str], Path]:
+    """A run with its intermediate files, as command and output folder."""
     assembly, out = write_fasta(tmp_path / "a.fa", {"contig": demo_sequence[:6000]}), tmp_path / "out"
     command = ["annotate", str(assembly), "--model", "plant_small", "--keep-intermediate", "--out", str(out)]
     assert run(command) == 0
+    return command, out
+
+
+def test_a_result_that_is_gone_is_made_again(kept: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
+    command, out = kept
     before = contents(out)
     shard = out / "intermediate" / "shards" / "00001.h5"
     made = shard.stat().st_mtime_ns
@@ -313,11 +318,9 @@ def test_a_result_that_is_gone_is_made_again(
 
 
 def test_a_run_killed_before_its_report_repeats_no_other_step(
-    demo_sequence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kept: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assembly, out = write_fasta(tmp_path / "a.fa", {"contig": demo_sequence[:6000]}), tmp_path / "out"
-    command = ["annotate", str(assembly), "--model", "plant_small", "--keep-intermediate", "--out", str(out)]
-    assert run(command) == 0
+    command, out = kept
     before, genes = contents(out), (out / "genes.gff3").stat().st_mtime_ns
     for path in (out / "report.html", out / "intermediate" / "report.json"):
         path.unlink()

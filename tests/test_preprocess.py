@@ -21,7 +21,7 @@ from segnt_tools.errors import AssemblyError
 from segnt_tools.sequence.assembly import Assembly, Contig
 from segnt_tools.sequence.preparation import prepare
 from segnt_tools.sequence.shards import plan_shards, planned_pieces, read_regions, read_shards
-from segnt_tools.sequence.stretches import Stretch, joined
+from segnt_tools.sequence.stretches import Stretch, joined_by_contig
 
 FASTA = ">one first\nACGTNNNNACGTacgtacgt\n>two\nnnnn\n>three\nRRACGTAC\nGGCC\n>four\nA\n"
 
@@ -251,11 +251,12 @@ def test_shards_cover_every_base_once_and_are_balanced(kind: str, count: int) ->
 def test_shards_of_regions_cover_every_base_of_them_once(count: int) -> None:
     random = np.random.default_rng(6)
     contigs = [Contig(f"c{i}", int(random.integers(200, 30_000)), "") for i in range(100)]
-    regions = {}
+    chosen = []
     for contig in contigs[::2]:
         borders = np.unique(random.integers(0, contig.length, 2 * int(random.integers(1, 20))))
         borders = borders[: borders.size // 2 * 2].reshape(-1, 2)
-        regions[contig.name] = joined(Stretch(contig.name, start, end) for start, end in borders.tolist())
+        chosen += [Stretch(contig.name, start, end) for start, end in borders.tolist()]
+    regions = joined_by_contig(chosen)
     shards = plan_shards(contigs, count, regions)
     assert len(shards) == count
     assert planned_pieces(shards) == regions

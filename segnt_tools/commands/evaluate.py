@@ -134,8 +134,8 @@ def run(args: argparse.Namespace) -> int:
         lengths = dict(assembly.lengths)
         chosen = [Stretch.parse(text, lengths) for text in args.region]
         if args.regions is not None:
-            of_file = read_regions_bed(args.regions).of(lengths).values()
-            chosen += [region for regions_of_contig in of_file for region in regions_of_contig]
+            for regions_of_contig in read_regions_bed(args.regions).of(lengths).values():
+                chosen += regions_of_contig
         regions = region_intervals(chosen, lengths)
         bases_of_tracks = sum(map(length, regions.values())) if options.tracks else 0
         with Progress("evaluate", bases_of_tracks) if bases_of_tracks else nullcontext() as progress:

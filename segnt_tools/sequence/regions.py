@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segnt_tools.errors import AnnotationFileError
-from segnt_tools.sequence.stretches import Stretch, joined
+from segnt_tools.sequence.stretches import Stretch, joined_by_contig
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,6 @@ class Regions:
         Raises:
             AnnotationFileError: a row names no contig of the assembly, or leaves it.
         """
-        by_contig: dict[str, list[Stretch]] = {}
         for row, line in zip(self.rows, self.lines, strict=True):
             length = lengths.get(row.contig)
             if length is None:
@@ -50,5 +49,4 @@ class Regions:
                     line=line,
                     hint="Is the BED file of another assembly?",
                 )
-            by_contig.setdefault(row.contig, []).append(row)
-        return {contig: joined(rows) for contig, rows in by_contig.items()}
+        return joined_by_contig(self.rows)

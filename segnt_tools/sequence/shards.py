@@ -10,7 +10,7 @@ from pathlib import Path
 
 from segnt_tools.errors import AssemblyError, UsageError
 from segnt_tools.sequence.assembly import Described
-from segnt_tools.sequence.stretches import Stretch, joined
+from segnt_tools.sequence.stretches import Stretch, joined_by_contig
 
 SHARDS_FILE = "shards.tsv"
 REGIONS_FILE = "regions.bed"
@@ -41,11 +41,7 @@ class Shard:
 
 def planned_pieces(shards: Iterable[Shard]) -> dict[str, tuple[Stretch, ...]]:
     """What all shards together hold of each contig: all of it, or the regions that the user asked for."""
-    by_contig: dict[str, list[Stretch]] = {}
-    for shard in shards:
-        for piece in shard.pieces:
-            by_contig.setdefault(piece.contig, []).append(piece)
-    return {contig: joined(pieces) for contig, pieces in by_contig.items()}
+    return joined_by_contig(piece for shard in shards for piece in shard.pieces)
 
 
 def regions_table(regions: Mapping[str, tuple[Stretch, ...]]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from segnt_tools.errors import UsageError
+from segnt_tools.sequence.intervals import joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,9 @@ class Stretch:
         return f"{self.contig}:{self.start + 1}-{self.end}"
 
 
-def joined(stretches: Iterable[Stretch]) -> tuple[Stretch, ...]:
-    """Stretches of one contig in ascending order, joined where they overlap or touch."""
-    result: list[Stretch] = []
-    for stretch in sorted(stretches, key=lambda stretch: (stretch.start, stretch.end)):
-        if result and stretch.start <= result[-1].end:
-            result[-1] = Stretch(stretch.contig, result[-1].start, max(result[-1].end, stretch.end))
-        else:
-            result.append(stretch)
-    return tuple(result)
+def joined_by_contig(stretches: Iterable[Stretch]) -> dict[str, tuple[Stretch, ...]]:
+    """The stretches of each contig, ascending, joined where they overlap or touch; contigs as they first come."""
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for stretch in stretches:
+        spans.setdefault(stretch.contig, []).append((stretch.start, stretch.end))
+    return {contig: tuple(Stretch(contig, *span) for span in joined(several)) for contig, several in spans.items()}

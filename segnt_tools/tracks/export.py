@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from segnt_tools.elements import Track
 from segnt_tools.files import atomic_path
 from segnt_tools.quantisation import PROBABILITY_OF_CODE
-from segnt_tools.sequence.intervals import joined
-from segnt_tools.sequence.stretches import Stretch
+from segnt_tools.sequence.stretches import Stretch, joined_by_contig
 from segnt_tools.tracks.bigwig import BigWigWriter
 from segnt_tools.tracks.file import Encoding, TracksReader
 
@@ -36,16 +35,13 @@ def batches(reader: TracksReader, regions: Sequence[Stretch] | None = None) -> I
     if regions is None:
         yield from reader.batches()
         return
-    wanted: dict[str, list[tuple[int, int]]] = {}
-    for region in regions:
-        wanted.setdefault(region.contig, []).append((region.start, region.end))
-    disjoint = {contig: joined(spans) for contig, spans in wanted.items()}  # an entry must not come twice
+    disjoint = joined_by_contig(regions)  # an entry must not come twice
     for batch in reader.batches([contig.name for contig in reader.contigs if contig.name in disjoint]):
         pieces = [
-            Stretch(held.contig, max(held.start, start), min(held.end, end))
+            Stretch(held.contig, max(held.start, region.start), min(held.end, region.end))
             for held in batch
-            for start, end in disjoint[held.contig]
-            if held.start < end and start < held.end
+            for region in disjoint[held.contig]
+            if held.start < region.end and region.start < held.end
         ]
         if pieces:
             yield pieces

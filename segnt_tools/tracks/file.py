@@ -40,7 +40,8 @@ from segnt_tools.files import atomic_path
 from segnt_tools.logs import logger
 from segnt_tools.quantisation import LOGIT_OF_CODE, PROBABILITY_OF_CODE, quantise
 from segnt_tools.sequence.assembly import Contig
-from segnt_tools.sequence.stretches import Stretch, joined
+from segnt_tools.sequence.intervals import joined
+from segnt_tools.sequence.stretches import Stretch
 from segnt_tools.tracks.deflate import packed
 
 FORMAT = "segnt-tracks"
@@ -430,12 +431,7 @@ class TracksReader:
         """Stretches of a contig that the files hold, joined where they touch, 0-based half-open."""
         known = self._covered.get(contig)
         if known is None:
-            stored = self._pieces.get(contig, ())
-            if len(stored) == 1:  # mostly
-                known = ((stored[0].start, stored[0].end),)
-            else:
-                pieces = joined(Stretch(contig, piece.start, piece.end) for piece in stored)
-                known = tuple((piece.start, piece.end) for piece in pieces)
+            known = joined((piece.start, piece.end) for piece in self._pieces.get(contig, ()))
             self._covered[contig] = known
         return known
 

@@ -8,7 +8,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,7 @@ from segnt_tools.errors import RecipeError
 from segnt_tools.files import atomic_path
 from segnt_tools.logs import logger
 from segnt_tools.training.journal import Journal
-from segnt_tools.training.optimisers import WeightAverage, optimisers, rate_factor
+from segnt_tools.training.optimisers import WeightAverage, copied, optimisers, rate_factor
 from segnt_tools.training.recipe import Recipe, StageRecipe
 
 STATE_FILE = "state.pt"
@@ -135,7 +135,7 @@ class Trainer:
         opts = optimisers(task.network, recipe.optimiser, task.is_head)
         self._module, *self._optimisers = _set_up(fabric, task.objective, opts)
         self.average = WeightAverage(task.network, recipe.optimiser.average) if recipe.optimiser.average else None
-        self._begun_with = _copied(task.network.state_dict()) if recipe.model.base_share else None
+        self._begun_with = copied(task.network.state_dict()) if recipe.model.base_share else None
         self.best: dict[str, Tensor] | None = None
         self.last_validation: dict[str, float] = {}
         self.best_validation: dict[str, float] = {}
@@ -260,7 +260,7 @@ class Trainer:
         position = self.position
         if self.last_validation.get("step") == position.step:
             return
-        own = _copied(self.task.network.state_dict())
+        own = copied(self.task.network.state_dict())
         weights = self._weights()
         self.task.network.load_state_dict(weights)
         self.task.network.eval()
@@ -272,7 +272,7 @@ class Trainer:
         if better:
             position.best_loss = figures.get("loss", math.inf)
             position.best_step = position.step
-            self.best = _copied(weights)
+            self.best = copied(weights)
             self.best_validation = {"step": position.step, **figures}
         self.last_validation = {"step": position.step, **figures}
         if self._journal is not None and figures:
@@ -283,7 +283,7 @@ class Trainer:
 
     def _weights(self) -> dict[str, Tensor]:
         """The weights to validate and keep: the running average where there is one, and the base's share."""
-        weights = _copied(self.average.values if self.average is not None else self.task.network.state_dict())
+        weights = copied(self.average.values if self.average is not None else self.task.network.state_dict())
         for name, value in (self._begun_with or {}).items():
             if value.is_floating_point():
                 weights[name].lerp_(value, self.recipe.model.base_share)
@@ -324,10 +324,6 @@ class Trainer:
         self.best_validation = state.get("best_validation", self.last_validation)
         if self.fabric.is_global_zero:
             logger.info(f"resuming after step {self.position.step} of {self.recipe.steps}")
-
-
-def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in weights.items()}
 
 
 def _set_up(fabric: Fabric, objective: nn.Module, opts: Sequence[torch.optim.Optimizer]) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -124,13 +124,18 @@ def rate_factor(progress: float, recipe: OptimiserRecipe) -> float:
     return recipe.final + (1 - recipe.final) * 0.5 * (1 + math.cos(math.pi * done))
 
 
+def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of their own."""
+    return {name: value.detach().clone() for name, value in weights.items()}
+
+
 class WeightAverage:
     """Exponential running average of the weights, with a shorter memory in the first steps."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.steps = 0
-        self.values = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        self.values = copied(model.state_dict())
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
